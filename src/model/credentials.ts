@@ -1,0 +1,24 @@
+import type { Identity } from './identity.ts'
+
+/** What a process needs to speak mesh mTLS as one identity. */
+export interface Credentials {
+  readonly identity: Identity
+  /** The SVID and any intermediates, leaf first, PEM. */
+  readonly certificateChainPem: string
+  /** PKCS#8 PEM. */
+  readonly privateKeyPem: string
+  /** Every root that is trusted now, PEM: one while nothing rotates, two or more during a rotation. */
+  readonly trustBundlePem: readonly string[]
+  /** Milliseconds since the epoch. */
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+}
+
+/** Where a process finds its present credentials; they change under it at each renewal and each root rotation. */
+export interface CredentialSource {
+  readonly identity: Identity
+  /** @throws if none were ever obtained */
+  readonly current: () => Credentials
+  /** Calls `listener` after each change; the answer stops that. */
+  readonly onChange: (listener: (credentials: Credentials) => void) => () => void
+}

@@ -1,0 +1,118 @@
+import type { RouteRules } from './route.ts'
+
+/** What a Service port speaks: `http` sniffs HTTP/1.1 and HTTP/2, `auto` goes by the first bytes. */
+export type PortProtocol = 'http' | 'http2' | 'tls' | 'tcp' | 'auto'
+
+export interface ServicePort {
+  readonly name?: string
+  readonly port: number
+  readonly protocol: PortProtocol
+}
+
+/** A Service as traffic sees it: how it is recognised (addresses, ports) and who serves it. */
+export interface ServiceEntry {
+  readonly kind: 'service'
+  readonly namespace: string
+  readonly name: string
+  /** Every address family; empty if headless or if the manifest carries none. */
+  readonly clusterIPs: readonly string[]
+  readonly headless: boolean
+  readonly ports: readonly ServicePort[]
+  /** Key of the waypoint that applies its producer routes; undefined: it stays at L4. */
+  readonly waypoint?: EntryKey
+}
+
+export interface Endpoint {
+  /** IP address, without brackets. */
+  readonly address: string
+  readonly port: number
+  /** `draining`: terminating but still serving, used only while there is no `ready` one. */
+  readonly condition: 'ready' | 'draining'
+  /** How it is reached: in plain, or by HBONE on `port` of the same address, where `identity` must answer. */
+  readonly transport: { readonly kind: 'plain' } | { readonly kind: 'hbone'; readonly port: number; readonly identity: string }
+  /** Pod name, if there is one. */
+  readonly pod?: string
+  readonly node?: string
+  readonly zone?: string
+}
+
+/** The endpoints of a Service, per Service port. Ports that no EndpointSlice mentions have an empty list. */
+export interface EndpointsEntry {
+  readonly kind: 'endpoints'
+  readonly namespace: string
+  readonly name: string
+  readonly ports: readonly { readonly port: number; readonly endpoints: readonly Endpoint[] }[]
+}
+
+/** The merged routes of one level on one Service port. Present only if at least one route is attached there. */
+export interface RouteTableEntry {
+  readonly kind: 'routes'
+  /** `producer`: for every caller; `consumer`: only for callers in `namespace`, in place of the producer's. */
+  readonly level: 'producer' | 'consumer'
+  /** Namespace of the routes, whose waypoint applies them. */
+  readonly namespace: string
+  readonly service: { readonly namespace: string; readonly name: string }
+  readonly port: number
+  readonly routes: RouteRules
+}
+
+/** A pod, for traffic that is sent straight to its address and for naming callers. */
+export interface WorkloadEntry {
+  readonly kind: 'workload'
+  readonly namespace: string
+  readonly name: string
+  readonly addresses: readonly string[]
+  readonly serviceAccount: string
+  /** SPIFFE id. */
+  readonly identity: string
+  /** Whether it is a mesh member, reached by HBONE. */
+  readonly enrolled: boolean
+  readonly node?: string
+}
+
+/** An active waypoint: where it is dialled and who must answer. */
+export interface WaypointEntry {
+  readonly kind: 'waypoint'
+  readonly namespace: string
+  readonly name: string
+  /** SPIFFE id. */
+  readonly identity: string
+  /** Empty while none is known: traffic that needs it fails closed. */
+  readonly addresses: readonly { readonly host: string; readonly port: number }[]
+}
+
+export type Entry = ServiceEntry | EndpointsEntry | RouteTableEntry | WorkloadEntry | WaypointEntry
+
+/** `kind/…`: see `entryKey`. */
+export type EntryKey = string
+
+/** The key of an entry in a Snapshot; equal for entries that replace each other. */
+export function entryKey(entry: Entry): EntryKey {
+  if (entry.kind !== 'routes') return `${entry.kind}/${entry.namespace}/${entry.name}`
+  return routesKey(entry.level, entry.namespace, entry.service, entry.port)
+}
+
+/** Key of the Service `namespace/name`. */
+export function serviceKey(namespace: string, name: string): EntryKey {
+  return `service/${namespace}/${name}`
+}
+
+/** Key of the endpoints of the Service `namespace/name`. */
+export function endpointsKey(namespace: string, name: string): EntryKey {
+  return `endpoints/${namespace}/${name}`
+}
+
+/** Key of the waypoint made for Gateway `namespace/name`. */
+export function waypointKey(namespace: string, name: string): EntryKey {
+  return `waypoint/${namespace}/${name}`
+}
+
+/** Key of the route table of one level on one Service port. */
+export function routesKey(
+  level: RouteTableEntry['level'],
+  namespace: string,
+  service: { readonly namespace: string; readonly name: string },
+  port: number,
+): EntryKey {
+  return `routes/${level}/${namespace}/${service.namespace}/${service.name}/${port}`
+}
