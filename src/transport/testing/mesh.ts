@@ -1,0 +1,102 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { connect, createServer } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
+import { issueSvid } from '../../../ca/issue.ts'
+import { makeRoot, randomSerial } from '../../../ca/root.ts'
+import type { Authority } from '../../../ca/root.ts'
+import type { CredentialSource, Credentials } from '../../model/credentials.ts'
+import { formatSpiffeId } from '../../model/identity.ts'
+import type { Identity } from '../../model/identity.ts'
+
+const day = 86_400_000
+
+/** Credentials that a test changes by hand. */
+export interface TestSource extends CredentialSource {
+  readonly set: (credentials: Credentials) => void
+}
+
+/** A CA in memory that makes credentials for tests. */
+export interface TestMesh {
+  readonly root: Authority
+  readonly id: (serviceAccount: string) => string
+  readonly issue: (serviceAccount: string, options?: { readonly notAfterMs?: number; readonly bundle?: readonly string[]; readonly root?: Authority }) => Credentials
+  readonly source: (serviceAccount: string) => TestSource
+}
+
+/** A mesh of trust domain `trustDomain` whose members live in namespace `shop`. */
+export function testMesh(trustDomain = 'mesh.example'): TestMesh {
+  const root = makeRoot(trustDomain, { nowMs: Date.now() })
+  const identity = (serviceAccount: string): Identity => ({ trustDomain, namespace: 'shop', serviceAccount })
+  const issue: TestMesh['issue'] = (serviceAccount, options = {}) => {
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
+    const notBeforeMs = Date.now() - 60_000
+    const notAfterMs = options.notAfterMs ?? Date.now() + day
+    const der = issueSvid(options.root ?? root, {
+      identity: identity(serviceAccount),
+      publicKey: publicKey.export({ type: 'spki', format: 'der' }),
+      notBeforeMs,
+      notAfterMs,
+      serial: randomSerial(),
+    })
+    return {
+      identity: identity(serviceAccount),
+      certificateChainPem: `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`,
+      privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+      trustBundlePem: options.bundle ?? [root.rootPem],
+      notBeforeMs,
+      notAfterMs,
+    }
+  }
+  return { root, issue, id: (serviceAccount) => formatSpiffeId(identity(serviceAccount)), source: (serviceAccount) => testSource(issue(serviceAccount)) }
+}
+
+/** A source that holds `first` until `set` gives it something else. */
+export function testSource(first: Credentials): TestSource {
+  let present = first
+  const listeners = new Set<(credentials: Credentials) => void>()
+  return {
+    identity: first.identity,
+    current: () => present,
+    onChange: (listener) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    set: (next) => {
+      present = next
+      for (const listener of listeners) listener(next)
+    },
+  }
+}
+
+/** A TCP server on loopback with half-open connections. */
+export async function listenTcp(onConnection: (socket: Socket) => void): Promise<{ readonly port: number; readonly close: () => void }> {
+  const sockets = new Set<Socket>()
+  const server: Server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.once('close', () => sockets.delete(socket))
+    onConnection(socket)
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () => {
+      server.close()
+      for (const socket of sockets) socket.destroy()
+    },
+  }
+}
+
+/** A half-open TCP connection to loopback, connected. */
+export async function dialLoopback(port: number): Promise<Socket> {
+  const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true })
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject)
+    socket.once('connect', () => {
+      socket.off('error', reject)
+      socket.on('error', () => {})
+      resolve()
+    })
+  })
+  return socket
+}
