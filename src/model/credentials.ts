@@ -22,3 +22,6 @@ export interface CredentialSource {
   /** Calls `listener` after each change; the answer stops that. */
   readonly onChange: (listener: (credentials: Credentials) => void) => () => void
 }
+
+/** What a CA answers to a request for an SVID: credentials without the private key, which never leaves its process. */
+export type Issued = Omit<Credentials, 'identity' | 'privateKeyPem'>

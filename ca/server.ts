@@ -1,0 +1,123 @@
+import type { Clock } from '../src/kit/clock.ts'
+import type { Issued } from '../src/model/credentials.ts'
+import type { Identity } from '../src/model/identity.ts'
+import { isTrustDomain } from '../src/model/identity.ts'
+import type { CaState } from './bundle.ts'
+import { signingAuthority, trustBundle, withRotation } from './bundle.ts'
+import { toPem } from './der.ts'
+import { CaError } from './errors.ts'
+import { issueSvid, readPublicKey } from './issue.ts'
+import type { Authority } from './root.ts'
+import { backdateMs, makeRoot, randomSerial } from './root.ts'
+import type { RotationState, RotationStep } from './rotate.ts'
+import { introduce, retire, signWithNew, startRotation } from './rotate.ts'
+import type { CaStore } from './store.ts'
+
+/** How long an SVID is valid unless told otherwise. */
+export const svidLifetimeMs = 3_600_000
+
+export interface CaOptions {
+  readonly store: CaStore
+  readonly trustDomain: string
+  readonly clock: Clock
+  /** Default one hour. */
+  readonly svidLifetimeMs?: number
+  /** Makes the root of an empty store, and those that a rotation introduces; default `makeRoot`. */
+  readonly newRoot?: () => Authority | Promise<Authority>
+}
+
+/** The CA of one mesh. It believes its caller about the identity: who may ask for which one is decided before. */
+export interface Ca {
+  readonly trustDomain: string
+  /**
+   * @param publicKeyPem a P-256 key, BEGIN PUBLIC KEY
+   * @throws {CaError} `bad-public-key`, `bad-identity`, `authority-expired`
+   */
+  readonly issue: (identity: Identity, publicKeyPem: string) => Promise<Issued>
+  /** The roots to trust now, PEM. */
+  readonly bundle: () => readonly string[]
+  /** Calls `listener` with each new bundle; the answer stops that. */
+  readonly onBundleChange: (listener: (trustBundlePem: readonly string[]) => void) => () => void
+  /**
+   * Takes one step of replacing the root; a step that was already taken changes nothing. Steps run one after the other.
+   * @param options `force` skips the wait of one SVID lifetime before `sign` and `retire`
+   * @throws {CaError} `rotation-order`, `rotation-too-early`; what the store throws: then nothing has changed
+   */
+  readonly rotate: (step: RotationStep, options?: { readonly force?: boolean }) => Promise<RotationState>
+  readonly rotation: () => RotationState
+}
+
+/**
+ * Opens the CA that `store` holds, or makes a new root there if it never held one.
+ * @throws {CaError} if the store holds anything but this trust domain's whole CA
+ */
+export async function createCa(options: CaOptions): Promise<Ca> {
+  const { store, trustDomain, clock } = options
+  const lifetimeMs = options.svidLifetimeMs ?? svidLifetimeMs
+  const newRoot = options.newRoot ?? (() => makeRoot(trustDomain, { nowMs: clock.now() }))
+  if (!isTrustDomain(trustDomain)) throw new CaError('bad-identity', `${JSON.stringify(trustDomain)} can not be a trust domain`)
+  let state = (await store.load()) ?? (await store.create(firstState(trustDomain, await newRoot(), clock.now())))
+  if (state.trustDomain !== trustDomain) throw new CaError('store-mismatch', `the store belongs to the trust domain ${state.trustDomain}, not ${trustDomain}`)
+  const listeners = new Set<(trustBundlePem: readonly string[]) => void>()
+  let last: Promise<unknown> = Promise.resolve()
+
+  const step = async (name: RotationStep, force: boolean): Promise<RotationState> => {
+    const before = state
+    const next = await nextState(before, name, { nowMs: clock.now(), settleMs: lifetimeMs, force, newRoot })
+    if (next === before) return before.rotation
+    await store.save(next)
+    state = next
+    if (trustBundle(next).join() !== trustBundle(before).join()) for (const listener of listeners) listener(trustBundle(next))
+    return next.rotation
+  }
+
+  return {
+    trustDomain,
+    issue: async (identity, publicKeyPem) => Promise.resolve(issue(state, identity, publicKeyPem, { nowMs: clock.now(), lifetimeMs })),
+    bundle: () => trustBundle(state),
+    onBundleChange: (listener) => {
+      // A wrapper, so that the same function may listen twice and each of its answers stops one of them.
+      const own: typeof listener = (pems) => listener(pems)
+      listeners.add(own)
+      return () => listeners.delete(own)
+    },
+    rotate: (name, { force = false } = {}) => {
+      const done = last.then(() => step(name, force))
+      last = done.catch(() => undefined)
+      return done
+    },
+    rotation: () => state.rotation,
+  }
+}
+
+function firstState(trustDomain: string, root: Authority, nowMs: number): CaState {
+  return { trustDomain, rotation: startRotation(root.id, nowMs), authorities: [root] }
+}
+
+interface StepOptions {
+  readonly nowMs: number
+  readonly settleMs: number
+  readonly force: boolean
+  readonly newRoot: () => Authority | Promise<Authority>
+}
+
+async function nextState(state: CaState, step: RotationStep, options: StepOptions): Promise<CaState> {
+  if (step === 'introduce') {
+    if (state.rotation.phase === 'introduced') return state
+    const root = await options.newRoot()
+    return withRotation(state, introduce(state.rotation, root.id, options.nowMs), [root])
+  }
+  const rotation = step === 'sign' ? signWithNew(state.rotation, options) : retire(state.rotation, options)
+  return rotation === state.rotation ? state : withRotation(state, rotation)
+}
+
+function issue(state: CaState, identity: Identity, publicKeyPem: string, { nowMs, lifetimeMs }: { nowMs: number; lifetimeMs: number }): Issued {
+  if (identity.trustDomain !== state.trustDomain) throw new CaError('bad-identity', `the trust domain ${identity.trustDomain} is not this CA's, ${state.trustDomain}`)
+  const authority = signingAuthority(state)
+  // Certificates know whole seconds only: what is announced is what they say.
+  const notBeforeMs = Math.floor((nowMs - backdateMs) / 1000) * 1000
+  const notAfterMs = Math.floor(Math.min(nowMs + lifetimeMs, authority.notAfterMs) / 1000) * 1000
+  if (notAfterMs <= nowMs) throw new CaError('authority-expired', `the CA's certificates were valid until ${new Date(authority.notAfterMs).toISOString()}`)
+  const der = issueSvid(authority, { identity, publicKey: readPublicKey(publicKeyPem), notBeforeMs, notAfterMs, serial: randomSerial() })
+  return { certificateChainPem: toPem('CERTIFICATE', der) + authority.intermediatesPem, trustBundlePem: trustBundle(state), notBeforeMs, notAfterMs }
+}
