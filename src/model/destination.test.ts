@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict'
+import { decide, indexDestinations, resolveHost } from './destination.ts'
+import { entryKey, type Entry } from './entries.ts'
+
+const identity = (namespace: string) => ({ trustDomain: 'cluster.local', namespace, serviceAccount: 'app' })
+const service = (namespace: string, name: string, waypoint?: string): Entry => ({
+  kind: 'service', namespace, name, clusterIPs: [`10.0.0.${namespace.length}`, `fd00::${namespace.length}`], headless: false,
+  ports: [{ port: 80, protocol: 'http' }], ...(waypoint === undefined ? {} : { waypoint }),
+})
+const waypoint = (namespace: string, port: number): Entry => ({
+  kind: 'waypoint', namespace, name: 'waypoint', identity: `spiffe://cluster.local/ns/${namespace}/sa/waypoint`,
+  addresses: port === 0 ? [] : [{ host: '127.0.0.1', port }],
+})
+const index = (...entries: Entry[]) => indexDestinations(new Map(entries.map((entry) => [entryKey(entry), entry])))
+
+describe('resolveHost', () => {
+  const full = 'reviews.books.svc.cluster.local'
+  for (const [host, expected] of [
+    ['reviews', full], ['reviews.books', full], ['reviews.books.svc', full], [full, full], [`${full}.`, full], ['REVIEWS.Books', full],
+    ['10.0.0.1', '10.0.0.1'], ['[fd00::1]', 'fd00::1'], ['www.example.com', 'www.example.com'],
+  ] as const) {
+    it(`reads ${host} as ${expected}`, () => assert.equal(resolveHost(host, 'books'), expected))
+  }
+})
+
+describe('decide', () => {
+  const consumerTable: Entry = {
+    kind: 'routes', level: 'consumer', namespace: 'shop', service: { namespace: 'books', name: 'reviews' }, port: 80, routes: { protocol: 'http', rules: [] },
+  }
+  const mesh = index(service('books', 'reviews', 'waypoint/books/waypoint'), service('flat', 'echo'), waypoint('books', 1), waypoint('shop', 2), consumerTable)
+
+  it("sends a caller with consumer routes to its own waypoint", () => {
+    const decision = decide(mesh, identity('shop'), 'reviews.books', 80)
+    assert.ok(decision.kind === 'waypoint')
+    assert.equal(decision.level, 'consumer')
+    assert.equal(decision.waypoint.namespace, 'shop')
+    assert.equal(decision.authority, '10.0.0.5:80')
+  })
+
+  it("sends every other caller to the Service's waypoint", () => {
+    for (const namespace of ['books', 'other']) {
+      const decision = decide(mesh, identity(namespace), '10.0.0.5', 80)
+      assert.ok(decision.kind === 'waypoint')
+      assert.equal(decision.level, 'producer')
+      assert.equal(decision.waypoint.namespace, 'books')
+    }
+  })
+
+  it('keeps the address family that the caller used', () => {
+    const decision = decide(mesh, identity('other'), '[fd00::5]', 80)
+    assert.equal(decision.kind === 'waypoint' && decision.authority, '[fd00::5]:80')
+  })
+
+  it('goes straight to the endpoints of a Service without a waypoint', () => {
+    assert.equal(decide(mesh, identity('shop'), 'echo.flat', 80).kind, 'endpoints')
+  })
+
+  it('refuses unknown names, and unknown ports by naming the ports there are', () => {
+    const name = decide(mesh, identity('shop'), 'nobody.books', 80)
+    assert.equal(name.kind === 'refused' && name.reason, 'unknown-destination')
+    const port = decide(mesh, identity('shop'), 'reviews.books', 81)
+    assert.match(port.kind === 'refused' ? port.detail : '', /has no port 81; it has 80/)
+  })
+
+  it('fails closed while the waypoint that must judge has no address', () => {
+    const gone = index(service('books', 'reviews', 'waypoint/books/waypoint'), waypoint('books', 0))
+    const decision = decide(gone, identity('shop'), 'reviews.books', 80)
+    assert.equal(decision.kind === 'refused' && decision.reason, 'no-waypoint')
+  })
+
+  it('takes a pod address straight to the pod', () => {
+    const pods = index({ kind: 'workload', namespace: 'books', name: 'reviews-1', addresses: ['10.1.0.7'], serviceAccount: 'reviews', identity: 'spiffe://cluster.local/ns/books/sa/reviews', enrolled: true })
+    assert.equal(decide(pods, identity('shop'), '10.1.0.7', 9080).kind, 'workload')
+  })
+})

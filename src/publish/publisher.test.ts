@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict'
+import { endpointsKey, entryKey, serviceKey, type Entry } from '../model/entries.ts'
+import { apply, type Snapshot } from '../model/snapshot.ts'
+import type { HttpRule } from '../model/route.ts'
+import { createPublisher, type Update } from './publisher.ts'
+import { slice } from './slice.ts'
+
+const service = (namespace: string, name: string, port = 80): Entry => ({ kind: 'service', namespace, name, clusterIPs: [], headless: false, ports: [{ port, protocol: 'http' }] })
+const endpoints = (namespace: string, name: string): Entry => ({ kind: 'endpoints', namespace, name, ports: [] })
+const rule = (namespace: string, backend: string, mirror: string): HttpRule => ({
+  kind: 'http', id: { routeKind: 'HTTPRoute', namespace, name: 'r', rule: 0 }, matches: [], timeouts: {},
+  filters: [{ kind: 'mirror', numerator: 1, denominator: 1, target: { kind: 'service', namespace: 'far', name: mirror, port: 80 } }],
+  backends: [{ weight: 1, filters: [], target: { kind: 'service', namespace: 'far', name: backend, port: 80 } }],
+})
+const consumer: Entry = {
+  kind: 'routes', level: 'consumer', namespace: 'shop', service: { namespace: 'books', name: 'reviews' }, port: 80,
+  routes: { protocol: 'http', rules: [rule('shop', 'backend', 'copy')] },
+}
+const snapshotOf = (...entries: Entry[]): Snapshot => new Map(entries.map((entry) => [entryKey(entry), entry]))
+const world = snapshotOf(
+  service('books', 'reviews'), endpoints('books', 'reviews'), service('books', 'secret'), service('shop', 'cart'), endpoints('shop', 'cart'),
+  service('far', 'backend'), endpoints('far', 'backend'), service('far', 'copy'), endpoints('far', 'copy'), service('far', 'unrelated'), consumer,
+)
+
+describe('slice', () => {
+  it("gives a waypoint its namespace, its routes and what they send traffic to, nothing else", () => {
+    assert.deepEqual([...slice(world, { kind: 'waypoint', namespace: 'shop' }).keys()], [
+      endpointsKey('books', 'reviews'), endpointsKey('far', 'backend'), endpointsKey('far', 'copy'), endpointsKey('shop', 'cart'),
+      entryKey(consumer), serviceKey('books', 'reviews'), serviceKey('far', 'backend'), serviceKey('far', 'copy'), serviceKey('shop', 'cart'),
+    ].sort())
+  })
+
+  it("gives an entry every destination, and consumer routes of its own namespace only", () => {
+    assert.equal(slice(world, { kind: 'entry', namespace: 'shop' }).size, world.size)
+    assert.ok(!slice(world, { kind: 'entry', namespace: 'books' }).has(entryKey(consumer)))
+  })
+})
+
+describe('publisher', () => {
+  it('sends the whole slice first and then only what changed', () => {
+    const publisher = createPublisher()
+    const updates: Update[] = []
+    publisher.publish(world)
+    const subscription = publisher.subscribe({ kind: 'waypoint', namespace: 'shop' }, (update) => updates.push(update))
+    publisher.publish(apply(world, { put: [[serviceKey('shop', 'cart'), service('shop', 'cart', 81)]], remove: [] }))
+    assert.equal(updates[0]?.changes.put.length, 9)
+    assert.deepEqual(updates[1]?.changes, { put: [[serviceKey('shop', 'cart'), service('shop', 'cart', 81)]], remove: [] })
+    assert.equal(updates[1].version, publisher.version())
+    assert.equal(subscription.acknowledged(), 0)
+    subscription.acknowledge(updates[1].version)
+    assert.equal(subscription.acknowledged(), publisher.version())
+  })
+
+  it("tells nobody about changes outside its slice, and keeps the version when nothing changed", () => {
+    const publisher = createPublisher()
+    let calls = 0
+    publisher.publish(world)
+    publisher.subscribe({ kind: 'waypoint', namespace: 'shop' }, () => calls++)
+    publisher.publish(apply(world, { put: [[serviceKey('books', 'secret'), service('books', 'secret', 99)]], remove: [] }))
+    assert.equal(calls, 1)
+    const version = publisher.version()
+    assert.equal(publisher.publish(new Map(publisher.version() === 2 ? apply(world, { put: [[serviceKey('books', 'secret'), service('books', 'secret', 99)]], remove: [] }) : world)), version)
+  })
+
+  it('stops after close', () => {
+    const publisher = createPublisher()
+    let calls = 0
+    const subscription = publisher.subscribe({ kind: 'entry', namespace: 'shop' }, () => calls++)
+    subscription.close()
+    publisher.publish(world)
+    assert.equal(calls, 0)
+  })
+})
