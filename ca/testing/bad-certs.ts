@@ -255,13 +255,15 @@ function badEncodings(fixture: CraftFixture): readonly BadCertificate[] {
     crafted('negative serial number', { serial: raw(2, '\xff') }),
     crafted('serial number 0', { serial: raw(2, '\0') }),
     crafted('serial number of 21 bytes', { serial: raw(2, '\x01'.repeat(21)) }),
-    crafted('trailing bytes in the subject alternative name', { extensions: { names: trailing() } }),
+    crafted('trailing bytes in the subject alternative name', { extensions: { names: rawNames((der) => Buffer.concat([der, Buffer.from([5, 0])])) } }),
+    crafted('indefinite length in the subject alternative name', { extensions: { names: rawNames(indefinite) } }),
+    crafted('long form of a short length in the subject alternative name', { extensions: { names: rawNames((der) => Buffer.concat([Buffer.from([0x30, 0x81]), der.subarray(1)])) } }),
     crafted('key identifier of another issuer', { extensions: { authorityKeyIdentifier: authorityKeyIdentifier(keyIdentifier(publicKeyOf(fixture.leafKey))) } }, 'unknown-issuer'),
   ]
 
-  function trailing(): Asn1 {
-    const inside = Buffer.concat([encode(sequence(uri(`spiffe://${fixture.trustDomain}/ns/shop/sa/cart`))), Buffer.from([5, 0])])
-    return sequence(oid('2.5.29.17'), boolean(true), raw(4, inside.toString('latin1')))
+  function rawNames(change: (der: Buffer) => Buffer): Asn1 {
+    const der = encode(sequence(uri(`spiffe://${fixture.trustDomain}/ns/shop/sa/cart`)))
+    return sequence(oid('2.5.29.17'), boolean(true), raw(4, change(der).toString('latin1')))
   }
 }
 

@@ -80,7 +80,7 @@ export function readCertificate(bytes: Uint8Array): Certificate {
 
 function interpret(der: Buffer): Certificate {
   const [tbs, algorithm, signature] = exactly(3, children(parse(der.toString('latin1')), 'Certificate'))
-  bitStringBytes(signature)
+  if (!primitive(signature, tags.bitString).startsWith('\0')) throw malformed('the signature has unused bits')
   const fields = [...children(tbs, 'TBSCertificate')]
   const version = fields.shift()
   if (!is(version, context, 0, true) || primitive(exactly(1, children(version))[0], tags.integer) !== '\x02') throw malformed('not an X.509 v3 certificate')
@@ -184,12 +184,6 @@ function readTrue(value: Asn1 | undefined): true {
 
 function readOid(value: Asn1 | undefined): string {
   return asn1.derToOid(primitive(value, tags.oid))
-}
-
-function bitStringBytes(value: Asn1): string {
-  const raw = primitive(value, tags.bitString)
-  if (raw.charCodeAt(0) !== 0) throw malformed('a BIT STRING has unused bits')
-  return raw.slice(1)
 }
 
 /** node-forge reads some BER as well (long lengths, padded integers); what it would not write the same way is not DER. */

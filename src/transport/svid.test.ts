@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { badCertificates, goodCertificates } from '../../ca/testing/bad-certs.ts'
 import { craftAuthority, craftFixture, craftSvid } from '../../ca/testing/craft.ts'
-import { toPem } from '../../ca/der.ts'
+import { time, toPem } from '../../ca/der.ts'
 import type { SvidVerdict } from './svid.ts'
 import { certificatesInPem, checkSvid, parseTrustBundle, svidRefusals } from './svid.ts'
 
@@ -31,7 +31,13 @@ describe('checkSvid', () => {
       assert.deepEqual([start - 1, start, end, end + 1].map((now) => codeOf(judge(chain, 'client', now))), ['not-yet-valid', 'ok', 'ok', 'expired'])
     })
 
-    it('until its issuer expires, if that is sooner', () => {
+    it('until its intermediate expires, if that is sooner', () => {
+      const brief = craftAuthority(fixture, 'brief', { issuer: fixture.root, notAfter: time(nowMs + 1000) })
+      const verdict = judge([craftSvid(fixture, { issuer: brief }), brief.der])
+      assert.equal(verdict.ok && verdict.notAfterMs, nowMs + 1000)
+    })
+
+    it('until its root expires, if that is sooner', () => {
       const brief = craftFixture({ trustDomain, nowMs: nowMs - 1_800_000 })
       const verdict = checkSvid([craftSvid({ ...brief, nowMs })], parseTrustBundle([brief.rootPem]), { trustDomain, nowMs, usage: 'client' })
       assert.equal(verdict.ok && verdict.notAfterMs, nowMs + 1_800_000)
