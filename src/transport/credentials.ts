@@ -37,6 +37,7 @@ export interface CredentialKeeper extends CredentialSource {
 /** Pauses between failed tries, milliseconds: short beside the half life of an hour that is left for them. */
 export const retryPauses = { baseMs: 1000, maxMs: 60_000 } as const
 
+/** Keeps SVIDs of a few seconds, as tests may have them, from asking without end. */
 const leastRenewalMs = 1000
 /** A timer of Node overflows after 24.8 days. */
 const mostRenewalMs = 86_400_000
@@ -72,7 +73,7 @@ export async function keepCredentials(options: KeepOptions): Promise<CredentialK
       const next = await obtain(options, () => pushed)
       if (isClosed()) return
       failures = 0
-      schedule((next.notAfterMs - clock.now()) * (0.45 + 0.1 * random()))
+      schedule(Math.max(leastRenewalMs, (next.notAfterMs - clock.now()) * (0.45 + 0.1 * random())))
       replace(next)
     } catch (error) {
       const reason = error instanceof Error ? error : new Error(String(error))
@@ -88,7 +89,7 @@ export async function keepCredentials(options: KeepOptions): Promise<CredentialK
   // Its failure has gone to onError.
   const refreshInBackground = (): void => void refresh().catch(() => {})
   const schedule = (delayMs: number): void => {
-    cancel = clock.after(Math.min(mostRenewalMs, Math.max(leastRenewalMs, delayMs)), refreshInBackground)
+    cancel = clock.after(Math.min(mostRenewalMs, delayMs), refreshInBackground)
   }
   const close = (): void => {
     closed = true
