@@ -7,6 +7,8 @@ export interface SpliceResult {
   readonly bytesAtoB: number
   readonly bytesBtoA: number
   readonly ended: 'clean' | 'reset'
+  /** The side that was cut first, with `reset`. */
+  readonly resetBy?: 'a' | 'b'
 }
 
 export interface Splice {
@@ -17,7 +19,6 @@ export interface Splice {
 /** What `Http2Stream` has beyond a Duplex. */
 interface ResettableStream extends Duplex {
   readonly rstCode?: number
-  readonly aborted?: boolean
 }
 
 /**
@@ -43,56 +44,53 @@ export function reset(stream: Duplex): void {
  * Both streams belong to the splice from now on.
  */
 export function splice(a: Duplex, b: Duplex): Splice {
-  const done = new Promise<SpliceResult>((resolve) => {
-    let open = 2
-    let cut = false
-    let bytesAtoB = 0
-    let bytesBtoA = 0
-    const cutBoth = (): void => {
-      cut = true
-      reset(a)
-      reset(b)
-    }
-    const closed = (stream: Duplex): void => {
+  const { promise: done, resolve } = Promise.withResolvers<SpliceResult>()
+  let open = 2
+  let resetBy: 'a' | 'b' | undefined
+  let bytesAtoB = 0
+  let bytesBtoA = 0
+  const finish = (): void => resolve({ bytesAtoB, bytesBtoA, ...(resetBy === undefined ? { ended: 'clean' } : { ended: 'reset', resetBy }) })
+  const cut = (by: 'a' | 'b'): void => {
+    resetBy ??= by
+    reset(a)
+    reset(b)
+  }
+  const join = (from: Duplex, to: Duplex, side: 'a' | 'b'): void => {
+    from.on('error', () => cut(side))
+    from.on('aborted', () => { if (wasReset(from)) cut(side) })
+    from.on('end', () => {
+      // Node emits 'end' on a reset HTTP/2 stream too, before it says so.
+      if (wasReset(from)) cut(side)
+      else to.end()
+    })
+    from.once('close', () => {
       // `writableFinished`: what the other side sent must have left before the close, or it was lost.
-      if (!stream.readableEnded || !stream.writableFinished) cutBoth()
-      if (--open === 0) resolve({ bytesAtoB, bytesBtoA, ended: cut ? 'reset' : 'clean' })
-    }
-    const join = (from: Duplex, to: Duplex, count: (bytes: number) => void): void => {
-      from.on('error', cutBoth)
-      from.on('aborted', () => {
-        // Emitted when the stream closes before our own end: only a reset if a half of it is still missing.
-        if (wasReset(from)) cutBoth()
-      })
-      from.on('end', () => {
-        // Node emits 'end' on a reset HTTP/2 stream too, before it says so.
-        if (wasReset(from)) cutBoth()
-        else to.end()
-      })
-      to.on('drain', () => from.resume())
-      from.on('data', (chunk: Buffer) => {
-        count(chunk.length)
-        if (!to.write(chunk)) from.pause()
-      })
-    }
-    if (a.destroyed || b.destroyed) {
-      for (const stream of [a, b]) {
-        stream.on('error', () => {})
-        reset(stream)
-      }
-      resolve({ bytesAtoB, bytesBtoA, ended: 'reset' })
-      return
-    }
-    a.once('close', () => closed(a))
-    b.once('close', () => closed(b))
-    join(a, b, (bytes) => { bytesAtoB += bytes })
-    join(b, a, (bytes) => { bytesBtoA += bytes })
-    a.resume()
-    b.resume()
+      if (!from.readableEnded || !from.writableFinished) cut(side)
+      if (--open === 0) finish()
+    })
+    to.on('drain', () => from.resume())
+  }
+  if (a.destroyed || b.destroyed) {
+    for (const stream of [a, b]) stream.on('error', () => {})
+    cut(a.destroyed ? 'a' : 'b')
+    finish()
+    return { done }
+  }
+  join(a, b, 'a')
+  join(b, a, 'b')
+  a.on('data', (chunk: Buffer) => {
+    bytesAtoB += chunk.length
+    if (!b.write(chunk)) a.pause()
   })
+  b.on('data', (chunk: Buffer) => {
+    bytesBtoA += chunk.length
+    if (!a.write(chunk)) b.pause()
+  })
+  a.resume()
+  b.resume()
   return { done }
 }
 
 function wasReset(stream: ResettableStream): boolean {
-  return stream.destroyed && !stream.readableEnded || (stream.rstCode ?? 0) !== 0 || stream.errored !== null
+  return (stream.destroyed && !stream.readableEnded) || (stream.rstCode ?? 0) !== 0 || (stream.errored ?? null) !== null
 }
