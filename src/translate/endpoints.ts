@@ -1,0 +1,135 @@
+import { serviceNameLabel, type EndpointSlice, type EndpointSpec } from '../api/core.ts'
+import { refOf, type ResourceSet } from '../api/resources.ts'
+import type { Endpoint, EndpointsEntry } from '../model/entries.ts'
+import { namespacedName, type NamespacedName } from '../model/refs.ts'
+import type { Warning } from '../model/status.ts'
+import { isEnrolled } from './labels.ts'
+import { meshPort, type TranslateOptions } from './options.ts'
+import { compareText } from './order.ts'
+import type { PortInfo, ServiceInfo } from './services.ts'
+import { isOver, podIdentity } from './workloads.ts'
+
+/** EndpointSlices by the Service that their label names, each list in name order. */
+export type SlicesByService = ReadonlyMap<NamespacedName, readonly EndpointSlice[]>
+
+/** Groups EndpointSlices by Service; those without the label belong to none. */
+export function groupSlices(resources: ResourceSet): SlicesByService {
+  const groups = new Map<NamespacedName, EndpointSlice[]>()
+  for (const slice of resources.EndpointSlice.values()) {
+    const service = slice.metadata.labels?.[serviceNameLabel]
+    if (service === undefined) continue
+    const key = namespacedName(slice.metadata.namespace ?? '', service)
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [slice])
+    else group.push(slice)
+  }
+  for (const group of groups.values()) group.sort((a, b) => compareText(a.metadata.name, b.metadata.name))
+  return groups
+}
+
+/** The endpoints of one Service from all its slices, sorted by address and port; undefined for an ExternalName. */
+export function endpointsEntry(
+  resources: ResourceSet,
+  options: TranslateOptions,
+  service: ServiceInfo,
+  slices: readonly EndpointSlice[],
+): EndpointsEntry | undefined {
+  if (service.type === 'external') return undefined
+  return {
+    kind: 'endpoints',
+    namespace: service.namespace,
+    name: service.name,
+    ports: service.ports.map((port) => ({ port: port.port, endpoints: endpointsOfPort(resources, options, service, port, slices) })),
+  }
+}
+
+/** Warns of slices that can give no endpoint, which a hand-made one with a typo would do in silence. */
+export function sliceWarnings(service: ServiceInfo, slices: readonly EndpointSlice[]): Warning[] {
+  const warnings: Warning[] = []
+  const names = new Set(service.ports.map((port) => port.name))
+  for (const slice of slices) {
+    if (slice.addressType === 'FQDN') {
+      warnings.push({
+        ref: refOf(slice),
+        field: 'addressType',
+        message: 'endpoints that are host names are not used',
+        advice: 'give IP addresses: addressType IPv4 or IPv6',
+      })
+    }
+    for (const [index, port] of (slice.ports ?? []).entries()) {
+      if ((port.protocol ?? 'TCP') !== 'TCP' || names.has(port.name ?? '')) continue
+      warnings.push({
+        ref: refOf(slice),
+        field: `ports[${index}].name`,
+        message: `Service ${service.key} has no TCP port named "${port.name ?? ''}", so these endpoints serve nothing`,
+        advice: 'a slice\'s port has the name of the Service\'s port, not that of the container\'s',
+      })
+    }
+  }
+  return warnings
+}
+
+function endpointsOfPort(
+  resources: ResourceSet,
+  options: TranslateOptions,
+  service: ServiceInfo,
+  port: PortInfo,
+  slices: readonly EndpointSlice[],
+): readonly Endpoint[] {
+  const found = new Map<string, Endpoint>()
+  const publishNotReady = service.object.spec?.publishNotReadyAddresses === true
+  for (const slice of slices) {
+    if (slice.addressType === 'FQDN') continue
+    const target = targetPortOf(slice, port)
+    if (target === undefined) continue
+    for (const spec of slice.endpoints ?? []) {
+      const condition = conditionOf(spec, publishNotReady)
+      if (condition === undefined) continue
+      for (const address of spec.addresses) {
+        const key = `${address.toLowerCase()} ${target}`
+        // While an endpoint moves from one slice to another it stands in both: the better word counts.
+        if (found.get(key)?.condition === 'ready' || (found.has(key) && condition === 'draining')) continue
+        found.set(key, endpointOf(resources, options, slice, spec, { address: address.toLowerCase(), port: target, condition }))
+      }
+    }
+  }
+  return [...found.values()].sort((a, b) => compareText(a.address, b.address) || a.port - b.port)
+}
+
+/** Slices name ports as the Service does; the number there is the pods' own. */
+function targetPortOf(slice: EndpointSlice, port: PortInfo): number | undefined {
+  const found = (slice.ports ?? []).find((each) => (each.name ?? '') === port.name && (each.protocol ?? 'TCP') === 'TCP')
+  if (found === undefined) return undefined
+  return found.port ?? (typeof port.targetPort === 'number' ? port.targetPort : port.port)
+}
+
+/** @returns undefined if no traffic may go there. Source: EndpointSlice conditions; what is absent reads as its docs say. */
+function conditionOf(spec: EndpointSpec, publishNotReady: boolean): Endpoint['condition'] | undefined {
+  const ready = spec.conditions?.ready ?? true
+  const serving = spec.conditions?.serving ?? ready
+  if (spec.conditions?.terminating === true) return serving || publishNotReady ? 'draining' : undefined
+  return ready || publishNotReady ? 'ready' : undefined
+}
+
+function endpointOf(
+  resources: ResourceSet,
+  options: TranslateOptions,
+  slice: EndpointSlice,
+  spec: EndpointSpec,
+  where: Pick<Endpoint, 'address' | 'port' | 'condition'>,
+): Endpoint {
+  const ref = spec.targetRef?.kind === 'Pod' ? spec.targetRef : undefined
+  // A slice may only name pods of its own namespace: else whoever writes one could choose whose identity must answer.
+  const local = ref?.namespace === undefined || ref.namespace === slice.metadata.namespace
+  const pod = ref?.name === undefined || !local ? undefined : resources.Pod.get(namespacedName(slice.metadata.namespace ?? '', ref.name))
+  const member = pod !== undefined && !isOver(pod) && isEnrolled(resources, pod)
+  return {
+    ...where,
+    transport: member
+      ? { kind: 'hbone', port: options.hbonePort ?? meshPort, identity: podIdentity(pod, options.trustDomain) }
+      : { kind: 'plain' },
+    ...(ref?.name === undefined ? {} : { pod: ref.name }),
+    ...(spec.nodeName === undefined ? {} : { node: spec.nodeName }),
+    ...(spec.zone === undefined ? {} : { zone: spec.zone }),
+  }
+}

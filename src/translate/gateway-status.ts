@@ -1,0 +1,93 @@
+import type { GatewayClass } from '../api/gateway.ts'
+import { generationOf } from '../api/meta.ts'
+import { refOf } from '../api/resources.ts'
+import { controllerName, type Condition, type ListenerStatus, type ObjectStatus } from '../model/status.ts'
+import { fails, holds, unknown } from './conditions.ts'
+import { supportedFeatures } from './features.ts'
+import type { ListenerInfo } from './listeners.ts'
+import type { TranslateOptions } from './options.ts'
+import { statusAddresses, waypointClass, type GatewayInfo, type Waypoints } from './waypoints.ts'
+
+/** The status of a GatewayClass that names our controller; undefined for one of another controller. */
+export function gatewayClassStatus(gatewayClass: GatewayClass): ObjectStatus | undefined {
+  if (gatewayClass.spec.controllerName !== controllerName) return undefined
+  const generation = generationOf(gatewayClass)
+  const served = gatewayClass.metadata.name === waypointClass
+  return {
+    kind: 'gatewayclass',
+    ref: refOf(gatewayClass),
+    conditions: [
+      served
+        ? holds('Accepted', 'Accepted', 'Gateways of this class become waypoints', generation)
+        : fails('Accepted', 'Unsupported', `Only the class named ${waypointClass} is served`, generation),
+    ],
+    supportedFeatures: served ? supportedFeatures.map((name) => ({ name })) : [],
+  }
+}
+
+/**
+ * The status of a Gateway of our class.
+ * @param attachedRoutes number of accepted routes whose parentRef is this Gateway, by listener
+ */
+export function gatewayStatus(
+  info: GatewayInfo,
+  waypoints: Waypoints,
+  options: TranslateOptions,
+  attachedRoutes: (listener: string) => number,
+): ObjectStatus {
+  const { gateway, listeners, refusal } = info
+  const generation = generationOf(gateway)
+  const active = refusal === undefined ? waypoints.active.get(gateway.metadata.namespace ?? '') : undefined
+  const addresses = active === undefined ? [] : statusAddresses(active, options)
+  const programmed = programmedCondition(info, addresses.length, options)
+  return {
+    kind: 'gateway',
+    ref: refOf(gateway),
+    addresses,
+    conditions: [
+      acceptedCondition(info, generation),
+      programmed,
+      holds('ResolvedRefs', 'ResolvedRefs', 'The Gateway itself refers to nothing; see the listeners for theirs', generation),
+    ],
+    listeners: listeners.map((listener) => listenerStatus(listener, programmed, generation, attachedRoutes(listener.listener.name))),
+  }
+}
+
+function acceptedCondition({ gateway, listeners, refusal }: GatewayInfo, generation: number): Condition {
+  if (refusal !== undefined) return fails('Accepted', refusal.reason, refusal.message, generation)
+  const unusable = listeners.filter((listener) => listener.refusal !== undefined).map(({ listener }) => listener.name)
+  const served = `This is the active waypoint of namespace ${gateway.metadata.namespace ?? ''}`
+  return unusable.length === 0
+    ? holds('Accepted', 'Accepted', served, generation)
+    : holds('Accepted', 'ListenersNotValid', `${served}, without the listeners ${unusable.join(', ')}`, generation)
+}
+
+function programmedCondition({ key, gateway, refusal }: GatewayInfo, addresses: number, { readyWaypoints }: TranslateOptions): Condition {
+  const generation = generationOf(gateway)
+  if (refusal !== undefined) return fails('Programmed', 'Invalid', 'A Gateway that is not accepted gets no waypoint', generation)
+  if (readyWaypoints === undefined) return unknown('Programmed', 'Pending', 'What the waypoint holds is not known here', generation)
+  if (!readyWaypoints.has(key)) return fails('Programmed', 'Pending', 'No ready waypoint holds the present configuration yet', generation)
+  if (addresses === 0) return fails('Programmed', 'AddressNotAssigned', 'The waypoint has no address yet', generation)
+  return holds('Programmed', 'Programmed', 'A ready waypoint holds the present configuration', generation)
+}
+
+function listenerStatus(info: ListenerInfo, programmed: Condition, generation: number, attachedRoutes: number): ListenerStatus {
+  const { listener, refusal, supportedKinds, unknownKinds } = info
+  return {
+    name: listener.name,
+    attachedRoutes,
+    supportedKinds,
+    conditions: [
+      refusal === undefined
+        ? holds('Accepted', 'Accepted', 'The listener is accepted', generation)
+        : fails('Accepted', refusal.reason, refusal.message, generation),
+      refusal === undefined ? programmed : fails('Programmed', 'Invalid', 'A listener that is not accepted is not served', generation),
+      unknownKinds.length === 0
+        ? holds('ResolvedRefs', 'ResolvedRefs', 'Every kind in allowedRoutes is known', generation)
+        : fails('ResolvedRefs', 'InvalidRouteKinds', `This mesh does not serve routes of kind ${unknownKinds.join(', ')}`, generation),
+      refusal?.conflict === true
+        ? holds('Conflicted', refusal.reason, refusal.message, generation)
+        : fails('Conflicted', 'NoConflicts', 'No other listener is in the way', generation),
+    ],
+  }
+}

@@ -1,0 +1,51 @@
+import { refOf, type Resource, type ResourceSet } from '../api/resources.ts'
+import type { Pod } from '../api/core.ts'
+import { namespacedName } from '../model/refs.ts'
+import type { Warning } from '../model/status.ts'
+
+/** `enabled` on a Namespace makes its pods mesh members; `disabled` on a Pod leaves it out. */
+export const meshLabel = 'waymark.dev/mesh'
+/** `auto` on a Namespace asks for a waypoint; `none` on a Service leaves it at L4. */
+export const waypointLabel = 'waymark.dev/waypoint'
+
+/** Labels of a namespace, whether or not its object is there; the API server sets the name's label on every one. */
+export function namespaceLabels(resources: ResourceSet, namespace: string): Readonly<Record<string, string>> {
+  const labels = resources.Namespace.get(namespacedName('', namespace))?.metadata.labels
+  return { ...labels, 'kubernetes.io/metadata.name': namespace }
+}
+
+/** Whether the mesh label is on that namespace. */
+export function isMeshNamespace(resources: ResourceSet, namespace: string): boolean {
+  return resources.Namespace.get(namespacedName('', namespace))?.metadata.labels?.[meshLabel] === 'enabled'
+}
+
+/** Whether a pod is a mesh member. Pods on the host's network are not: their address is the node's, shared with others. */
+export function isEnrolled(resources: ResourceSet, pod: Pod): boolean {
+  return (
+    isMeshNamespace(resources, pod.metadata.namespace ?? '') &&
+    pod.metadata.labels?.[meshLabel] !== 'disabled' &&
+    pod.spec?.hostNetwork !== true
+  )
+}
+
+/** Warns of values of our labels that mean nothing: a typo there leaves a namespace out of the mesh without a word. */
+export function labelWarnings(resources: ResourceSet): Warning[] {
+  const warnings: Warning[] = []
+  const expect = (object: Resource, label: string, value: string): void => {
+    const found = object.metadata.labels?.[label]
+    if (found === undefined || found === value) return
+    warnings.push({
+      ref: refOf(object),
+      field: `metadata.labels["${label}"]`,
+      message: `"${found}" means nothing on a ${object.kind}, so the label is ignored`,
+      advice: `write "${value}" or remove the label`,
+    })
+  }
+  for (const namespace of resources.Namespace.values()) {
+    expect(namespace, meshLabel, 'enabled')
+    expect(namespace, waypointLabel, 'auto')
+  }
+  for (const pod of resources.Pod.values()) expect(pod, meshLabel, 'disabled')
+  for (const service of resources.Service.values()) expect(service, waypointLabel, 'none')
+  return warnings
+}

@@ -1,0 +1,36 @@
+import type { NamespacedName } from '../model/refs.ts'
+import type { Snapshot } from '../model/snapshot.ts'
+import type { ObjectStatus, Warning } from '../model/status.ts'
+
+/** Where a process listens. */
+export interface SocketAddress {
+  /** IP address without brackets, or a host name. */
+  readonly host: string
+  readonly port: number
+}
+
+/** What `translate` must know besides the objects. */
+export interface TranslateOptions {
+  readonly trustDomain: string
+  /**
+   * Where active waypoints listen, by `namespace/name` of their Gateway; whoever runs them knows.
+   * A waypoint that is missing here is dialled at its Gateway's `status.addresses`.
+   */
+  readonly waypointAddresses?: ReadonlyMap<NamespacedName, readonly SocketAddress[]>
+  /** Waypoints of which every ready replica holds the present configuration. Absent: not known, and statuses say `Unknown`. */
+  readonly readyWaypoints?: ReadonlySet<NamespacedName>
+  /** Port on which mesh members accept HBONE; default 15008. */
+  readonly hbonePort?: number
+}
+
+/** What the objects mean. */
+export interface Translation {
+  /** In key order. */
+  readonly snapshot: Snapshot
+  /** In the order GatewayClass, Gateway, routes by kind, and by `namespace/name` within each. */
+  readonly statuses: readonly ObjectStatus[]
+  readonly warnings: readonly Warning[]
+}
+
+/** The port on which a waypoint's listener stands and mesh members accept HBONE. */
+export const meshPort = 15008

@@ -1,0 +1,132 @@
+import type { Service, ServicePortSpec } from '../api/core.ts'
+import type { ResourceSet } from '../api/resources.ts'
+import { waypointKey, type PortProtocol, type ServiceEntry } from '../model/entries.ts'
+import { namespacedName, type NamespacedName } from '../model/refs.ts'
+import { waypointLabel } from './labels.ts'
+
+/** A TCP port of a Service and what its manifest says of the protocol. */
+export interface PortInfo {
+  readonly name: string
+  readonly port: number
+  /** From `appProtocol`, else from the name's prefix; undefined: neither says. */
+  readonly declared: PortProtocol | undefined
+  /** The `appProtocol` that decided, if one did. */
+  readonly appProtocol: string | undefined
+  readonly targetPort: number | string | undefined
+}
+
+/** A Service, read once. */
+export interface ServiceInfo {
+  readonly key: NamespacedName
+  readonly namespace: string
+  readonly name: string
+  /** `virtual`: has, or will have, a ClusterIP. Only those can be parents of routes. */
+  readonly type: 'virtual' | 'headless' | 'external'
+  /** TCP ports in the manifest's order. */
+  readonly ports: readonly PortInfo[]
+  /** Ports that speak UDP or SCTP only: the mesh does not carry them. */
+  readonly otherPorts: ReadonlySet<number>
+  /** Labelled `waymark.dev/waypoint: none`. */
+  readonly atL4: boolean
+  readonly object: Service
+}
+
+/** Source: Kubernetes "Application protocol" and the IANA names in use; server-first protocols must not wait for first bytes. */
+const byAppProtocol: ReadonlyMap<string, PortProtocol> = new Map<string, PortProtocol>(Object.entries({
+  'http': 'http',
+  'http2': 'http2',
+  'grpc': 'http2',
+  'kubernetes.io/h2c': 'http2',
+  'kubernetes.io/ws': 'http',
+  'kubernetes.io/wss': 'tls',
+  'https': 'tls',
+  'tls': 'tls',
+  'tcp': 'tcp',
+  'mongo': 'tcp',
+  'mysql': 'tcp',
+  'postgres': 'tcp',
+  'postgresql': 'tcp',
+  'redis': 'tcp',
+} as const))
+
+const byNamePrefix: ReadonlyMap<string, PortProtocol> = new Map<string, PortProtocol>(Object.entries({
+  http: 'http',
+  http2: 'http2',
+  grpc: 'http2',
+  https: 'tls',
+  tls: 'tls',
+  tcp: 'tcp',
+} as const))
+
+/** Every Service by `namespace/name`. */
+export function readServices(resources: ResourceSet): ReadonlyMap<NamespacedName, ServiceInfo> {
+  const services = new Map<NamespacedName, ServiceInfo>()
+  for (const object of resources.Service.values()) {
+    const namespace = object.metadata.namespace ?? ''
+    const { name } = object.metadata
+    const specs = object.spec?.ports ?? []
+    const ports = specs.filter((port) => (port.protocol ?? 'TCP') === 'TCP').map(readPort)
+    const carried = new Set(ports.map((port) => port.port))
+    services.set(namespacedName(namespace, name), {
+      key: namespacedName(namespace, name),
+      namespace,
+      name,
+      type: typeOf(object),
+      ports,
+      otherPorts: new Set(specs.map((port) => port.port).filter((port) => !carried.has(port))),
+      atL4: object.metadata.labels?.[waypointLabel] === 'none',
+      object,
+    })
+  }
+  return services
+}
+
+/**
+ * The entry of a Service; an ExternalName has none, for the mesh knows nothing of where it leads.
+ * @param waypoint name of the active waypoint in the Service's namespace
+ * @param routeProtocol what the producer routes on a port make of it; they outrank what the manifest says
+ */
+export function serviceEntry(
+  service: ServiceInfo,
+  waypoint: string | undefined,
+  routeProtocol: (port: PortInfo) => PortProtocol | undefined,
+): ServiceEntry | undefined {
+  if (service.type === 'external') return undefined
+  const { namespace, name } = service
+  return {
+    kind: 'service',
+    namespace,
+    name,
+    clusterIPs: clusterIPs(service.object),
+    headless: service.type === 'headless',
+    ports: service.ports.map((port) => ({
+      ...(port.name === '' ? {} : { name: port.name }),
+      port: port.port,
+      protocol: routeProtocol(port) ?? port.declared ?? 'auto',
+    })),
+    ...(waypoint === undefined || service.type === 'headless' || service.atL4 ? {} : { waypoint: waypointKey(namespace, waypoint) }),
+  }
+}
+
+function typeOf(service: Service): ServiceInfo['type'] {
+  if (service.spec?.type === 'ExternalName') return 'external'
+  return service.spec?.clusterIP === 'None' || service.spec?.clusterIPs?.[0] === 'None' ? 'headless' : 'virtual'
+}
+
+/** Every address family, the primary one first; IPv6 in the spelling that Kubernetes gives, lower case. */
+function clusterIPs(service: Service): readonly string[] {
+  const all = [service.spec?.clusterIP, ...(service.spec?.clusterIPs ?? [])]
+  return [...new Set(all.filter((ip) => ip !== undefined && ip !== '' && ip !== 'None').map((ip) => (ip ?? '').toLowerCase()))]
+}
+
+function readPort(spec: ServicePortSpec): PortInfo {
+  const byApp = spec.appProtocol === undefined ? undefined : byAppProtocol.get(spec.appProtocol.toLowerCase())
+  const prefix = (spec.name ?? '').split('-')[0] ?? ''
+  return {
+    name: spec.name ?? '',
+    port: spec.port,
+    declared: byApp ?? byNamePrefix.get(prefix),
+    appProtocol: byApp === undefined ? undefined : spec.appProtocol,
+    targetPort: spec.targetPort,
+  }
+}

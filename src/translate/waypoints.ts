@@ -1,0 +1,140 @@
+import { isIP } from 'node:net'
+import type { Gateway } from '../api/gateway.ts'
+import { refOf, type ResourceSet } from '../api/resources.ts'
+import type { WaypointEntry } from '../model/entries.ts'
+import { formatSpiffeId } from '../model/identity.ts'
+import { namespacedName, type NamespacedName } from '../model/refs.ts'
+import { controllerName, type Warning } from '../model/status.ts'
+import { waypointLabel } from './labels.ts'
+import { readListener, type ListenerInfo } from './listeners.ts'
+import { meshPort, type SocketAddress, type TranslateOptions } from './options.ts'
+import { compareAge } from './order.ts'
+
+/** The class of the Gateways that this mesh makes waypoints for. */
+export const waypointClass = 'waypoint'
+/** The Gateway that `waymark.dev/waypoint: auto` asks for. */
+const implicitName = 'waypoint'
+
+/** The one waypoint that serves a namespace. */
+export interface ActiveWaypoint {
+  readonly key: NamespacedName
+  readonly namespace: string
+  readonly name: string
+  /** Undefined if the namespace's label asks for it and its Gateway is not there yet. */
+  readonly gateway: Gateway | undefined
+}
+
+/** A Gateway of our class. */
+export interface GatewayInfo {
+  readonly key: NamespacedName
+  readonly gateway: Gateway
+  readonly listeners: readonly ListenerInfo[]
+  /** Why it is not the active waypoint of its namespace; undefined if it is. */
+  readonly refusal: { readonly reason: string; readonly message: string } | undefined
+}
+
+/** Every waypoint of the mesh. */
+export interface Waypoints {
+  /** By namespace. */
+  readonly active: ReadonlyMap<string, ActiveWaypoint>
+  /** By `namespace/name`. */
+  readonly gateways: ReadonlyMap<NamespacedName, GatewayInfo>
+  /** The controller that owns the class `waypoint` in our place; then no Gateway is ours. */
+  readonly foreignController: string | undefined
+  readonly warnings: readonly Warning[]
+}
+
+/** Finds the active waypoint of each namespace: the oldest Gateway of the class with a usable listener, else the one that a label asks for. */
+export function readWaypoints(resources: ResourceSet): Waypoints {
+  const active = new Map<string, ActiveWaypoint>()
+  const gateways = new Map<NamespacedName, GatewayInfo>()
+  const warnings: Warning[] = []
+  const owner = resources.GatewayClass.get(namespacedName('', waypointClass))?.spec.controllerName
+  // A missing class object is no hindrance: a folder of manifests need not bring one.
+  if (owner !== undefined && owner !== controllerName) return { active, gateways, foreignController: owner, warnings }
+
+  const ours = [...resources.Gateway.values()].filter(({ spec }) => spec.gatewayClassName === waypointClass).sort(compareAge)
+  const withGateway = new Set(ours.map(({ metadata }) => metadata.namespace ?? ''))
+  for (const gateway of ours) {
+    const namespace = gateway.metadata.namespace ?? ''
+    const { name } = gateway.metadata
+    const key = namespacedName(namespace, name)
+    const listeners = readListeners(gateway)
+    const winner = active.get(namespace)
+    const refusal = refusalOf(listeners, winner)
+    gateways.set(key, { key, gateway, listeners, refusal })
+    if (refusal === undefined) active.set(namespace, { key, namespace, name, gateway })
+  }
+  for (const object of resources.Namespace.values()) {
+    const namespace = object.metadata.name
+    if (object.metadata.labels?.[waypointLabel] !== 'auto' || withGateway.has(namespace)) continue
+    const key = namespacedName(namespace, implicitName)
+    const inTheWay = resources.Gateway.get(key)
+    if (inTheWay === undefined) active.set(namespace, { key, namespace, name: implicitName, gateway: undefined })
+    else {
+      warnings.push({
+        ref: refOf(object),
+        field: `metadata.labels["${waypointLabel}"]`,
+        message: `Gateway ${key} of class ${inTheWay.spec.gatewayClassName} has the name that the waypoint would get`,
+        advice: `rename that Gateway, or make a Gateway of class ${waypointClass} under another name yourself`,
+      })
+    }
+  }
+  return { active, gateways, foreignController: undefined, warnings }
+}
+
+/** The entry of an active waypoint. It speaks as the service account that has its Gateway's name. */
+export function waypointEntry(waypoint: ActiveWaypoint, options: TranslateOptions): WaypointEntry {
+  const { namespace, name } = waypoint
+  return {
+    kind: 'waypoint',
+    namespace,
+    name,
+    identity: formatSpiffeId({ trustDomain: options.trustDomain, namespace, serviceAccount: name }),
+    addresses: waypointAddresses(waypoint, options),
+  }
+}
+
+/** Where a waypoint is dialled: what the options say, else its Gateway's `status.addresses` at the mesh port, else nowhere. */
+export function waypointAddresses(waypoint: ActiveWaypoint, options: TranslateOptions): readonly SocketAddress[] {
+  const known = options.waypointAddresses?.get(waypoint.key)
+  if (known !== undefined) return known.map(({ host, port }) => ({ host, port }))
+  return (waypoint.gateway?.status?.addresses ?? []).map(({ value }) => ({ host: value, port: options.hbonePort ?? meshPort }))
+}
+
+/** The addresses of a waypoint as a Gateway's status has them. */
+export function statusAddresses(
+  waypoint: ActiveWaypoint,
+  options: TranslateOptions,
+): readonly { readonly type: 'IPAddress' | 'Hostname'; readonly value: string }[] {
+  const hosts = new Set(waypointAddresses(waypoint, options).map(({ host }) => host))
+  return [...hosts].map((value) => ({ type: isIP(value) === 0 ? 'Hostname' : 'IPAddress', value }))
+}
+
+/** The one thing to do so that `namespace` gets a waypoint, as the end of a sentence. */
+export function waypointAdvice(waypoints: Waypoints, namespace: string): string {
+  if (waypoints.foreignController !== undefined) return `GatewayClass ${waypointClass} belongs to ${waypoints.foreignController}, so this mesh makes no waypoints`
+  const refused = [...waypoints.gateways.values()].find(({ gateway }) => gateway.metadata.namespace === namespace)
+  if (refused !== undefined) return `Gateway ${refused.key} is not accepted; see why: kubectl describe gateway -n ${namespace} ${refused.gateway.metadata.name}`
+  return `to get one: kubectl label namespace ${namespace} ${waypointLabel}=auto`
+}
+
+function readListeners(gateway: Gateway): readonly ListenerInfo[] {
+  const listeners: ListenerInfo[] = []
+  for (const listener of gateway.spec.listeners ?? []) listeners.push(readListener(listener, listeners))
+  return listeners
+}
+
+function refusalOf(listeners: readonly ListenerInfo[], winner: ActiveWaypoint | undefined): GatewayInfo['refusal'] {
+  if (!listeners.some(({ refusal }) => refusal === undefined)) {
+    return {
+      reason: 'ListenersNotValid',
+      message: `No listener can be used: a waypoint needs one with protocol HBONE and port ${meshPort}`,
+    }
+  }
+  if (winner === undefined) return undefined
+  return {
+    reason: 'Conflicted',
+    message: `Gateway ${winner.key} is older and serves namespace ${winner.namespace}: a namespace has one active waypoint; delete one of the two`,
+  }
+}

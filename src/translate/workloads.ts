@@ -1,0 +1,45 @@
+import type { Pod } from '../api/core.ts'
+import type { ResourceSet } from '../api/resources.ts'
+import type { WorkloadEntry } from '../model/entries.ts'
+import { formatSpiffeId } from '../model/identity.ts'
+import { isEnrolled } from './labels.ts'
+
+/** The SPIFFE id under which a pod speaks. */
+export function podIdentity(pod: Pod, trustDomain: string): string {
+  return formatSpiffeId({ trustDomain, namespace: pod.metadata.namespace ?? '', serviceAccount: serviceAccountOf(pod) })
+}
+
+/** One entry for each pod that can be reached: it has an address and is not over. */
+export function workloadEntries(resources: ResourceSet, trustDomain: string): WorkloadEntry[] {
+  const entries: WorkloadEntry[] = []
+  for (const pod of resources.Pod.values()) {
+    const addresses = addressesOf(pod)
+    if (isOver(pod) || addresses.length === 0) continue
+    entries.push({
+      kind: 'workload',
+      namespace: pod.metadata.namespace ?? '',
+      name: pod.metadata.name,
+      addresses,
+      serviceAccount: serviceAccountOf(pod),
+      identity: podIdentity(pod, trustDomain),
+      enrolled: isEnrolled(resources, pod),
+      ...(pod.spec?.nodeName === undefined ? {} : { node: pod.spec.nodeName }),
+    })
+  }
+  return entries
+}
+
+/** Whether a pod has ended for good; its address may already be another pod's. */
+export function isOver(pod: Pod): boolean {
+  return pod.status?.phase === 'Succeeded' || pod.status?.phase === 'Failed'
+}
+
+function serviceAccountOf(pod: Pod): string {
+  const name = pod.spec?.serviceAccountName
+  return name === undefined || name === '' ? 'default' : name
+}
+
+function addressesOf(pod: Pod): readonly string[] {
+  const all = [pod.status?.podIP ?? '', ...(pod.status?.podIPs ?? []).map(({ ip }) => ip)]
+  return [...new Set(all.filter((ip) => ip !== '').map((ip) => ip.toLowerCase()))]
+}
