@@ -3,7 +3,7 @@ import { X509Certificate, generateKeyPairSync } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { fakeClock } from '../src/kit/testing/fake-clock.ts'
 import { certificatesInPem, checkSvid, parseTrustBundle } from '../src/transport/svid.ts'
-import { authorityConstraints, endEntityConstraints, keyUsage } from './certificate.ts'
+import { authorityConstraints, endEntityConstraints, keyUsage, subjectKeyIdentifier } from './certificate.ts'
 import { time, toPem } from './der.ts'
 import { CaError } from './errors.ts'
 import type { Authority } from './root.ts'
@@ -60,7 +60,8 @@ describe('loadAuthority', () => {
     const bigKey = craftAuthority(fixture, 'RSA', { issuer: fixture.root, key: generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey })
     const other = craftAuthority(fixture, 'P-384', { issuer: fixture.root, key: newKey('secp384r1') })
     const unnamed = craftAuthority(fixture, 'no key identifier', { issuer: fixture.root, extensions: { subjectKeyIdentifier: undefined } })
-    for (const chain of [[], [upper], [lower, upper], [bigKey], [other], [unnamed]]) assert.ok(await works(load(chain[0] ?? fixture.root, ...chain)))
+    const elsewhere = craftAuthority(fixture, 'key identifier of another kind', { issuer: fixture.root, extensions: { subjectKeyIdentifier: subjectKeyIdentifier(Buffer.from('an id of its own')) } })
+    for (const chain of [[], [upper], [lower, upper], [bigKey], [other], [unnamed], [elsewhere]]) assert.ok(await works(load(chain[0] ?? fixture.root, ...chain)))
   })
 
   it('is as valid as the shortest-lived of its certificates', () => {

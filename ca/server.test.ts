@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { X509Certificate, createPublicKey, generateKeyPairSync } from 'node:crypto'
+import { ECDH, X509Certificate, createPublicKey, generateKeyPairSync } from 'node:crypto'
 import fc from 'fast-check'
 import { fakeClock } from '../src/kit/testing/fake-clock.ts'
 import type { Identity } from '../src/model/identity.ts'
@@ -26,6 +26,12 @@ const refused = (code: CaErrorCode, message = /./) => (error: unknown): boolean 
   assert.match(error.message, message)
   assert.ok(error.advice.length > 20)
   return true
+}
+
+/** The same P-256 public key with its point in 33 bytes. */
+function compressed(der: Buffer): Buffer {
+  const point = ECDH.convertKey(der.subarray(-65), 'prime256v1', undefined, undefined, 'compressed') as Buffer
+  return Buffer.concat([Buffer.from([0x30, 0x39]), der.subarray(2, 23), Buffer.from([0x03, 0x22, 0x00]), point])
 }
 
 describe('createCa', () => {
@@ -93,15 +99,18 @@ describe('createCa', () => {
       const wrong: Record<string, string> = {
         'P-384': newKey('secp384r1'),
         'secp256k1': newKey('secp256k1'),
+        // As long as one of P-256.
+        'SM2': newKey('SM2'),
         'Ed25519': generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }).toString(),
         'a private key': privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
         'a certificate': (await ca.issue(identity, newKey())).certificateChainPem,
         'two keys': newKey() + newKey(),
         'off the curve': pem(offCurve),
+        'a compressed point': pem(compressed(der)),
         'trailing bytes': pem(Buffer.concat([der, Buffer.from([0])])),
         'no key': 'x',
       }
-      assert.equal(createPublicKey(pem(der)).asymmetricKeyType, 'ec')
+      for (const each of [der, compressed(der)]) assert.equal(createPublicKey(pem(each)).asymmetricKeyDetails?.namedCurve, 'prime256v1')
       for (const [what, key] of Object.entries(wrong)) await assert.rejects(ca.issue(identity, key), refused('bad-public-key'), what)
     })
 

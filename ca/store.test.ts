@@ -83,7 +83,7 @@ describe('directoryStore', () => {
       'the key is of another root': ['store-corrupt', (text) => text.replace(/"privateKeyPem": "[^"]+"/, `"privateKeyPem": ${JSON.stringify(makeRoot(trustDomain, { nowMs: clock.now() }).privateKeyPem)}`)],
       'the root is another': ['store-corrupt', (text) => replaceRoot(text)],
       'the rotation is missing': ['store-corrupt', (text) => edit(text, { rotation: undefined })],
-      'the rotation contradicts itself': ['store-corrupt', (text) => text.replace('"steady"', '"signing"')],
+      'the rotation lacks a root': ['store-corrupt', (text) => text.replace('"steady"', '"introduced"')],
     }
     for (const [name, [code, damage]] of Object.entries(damages)) {
       it(name, async () => {
@@ -96,6 +96,12 @@ describe('directoryStore', () => {
         assert.equal(await readFile(path, 'utf8'), damaged)
       })
     }
+
+    it('the rotation contradicts itself', async () => {
+      await (await open()).rotate('introduce')
+      await writeFile(path, (await readFile(path, 'utf8')).replace('"introduced"', '"signing"'))
+      await assert.rejects(open(), refused('store-corrupt'))
+    })
 
     it('the file is gone and others are there', async () => {
       await open()

@@ -117,6 +117,15 @@ describe('keepCredentials', () => {
       assert.equal(at.asked, 3)
     })
 
+    it('not more than once a second, however short the SVID lives', async () => {
+      const at = await bench()
+      const brief = await createCa({ store: memoryStore(), trustDomain, clock: at.clock, svidLifetimeMs: 1000 })
+      at.answer = (publicKeyPem) => brief.issue(identity, publicKeyPem)
+      await at.keep()
+      at.clock.advance(999)
+      assert.equal(at.asked, 1)
+    })
+
     it('at a time that a timer of Node can hold, however long the SVID lives', async () => {
       const at = await bench()
       const year = await createCa({ store: memoryStore(), trustDomain, clock: at.clock, svidLifetimeMs: 365 * 86_400_000 })
@@ -268,6 +277,15 @@ describe('keepCredentials', () => {
       await refreshing
       assert.equal(keeper.current().certificateChainPem, old.certificateChainPem)
       assert.equal(keeper.current().trustBundlePem.length, 2)
+    })
+
+    it('takes the roots of a later answer, should a change have been missed', async () => {
+      const at = await bench()
+      const keeper = await at.keep()
+      keeper.updateBundle(at.ca.bundle())
+      await at.ca.rotate('introduce')
+      await keeper.refresh()
+      assert.deepEqual(keeper.current().trustBundlePem, at.ca.bundle())
     })
 
     it('keeps the present roots if the new ones can not be read', async () => {
