@@ -1,0 +1,124 @@
+import { isDeepStrictEqual } from 'node:util'
+import { isIPv6, SocketAddress } from 'node:net'
+import {
+  entryKey, routesKey, serviceKey, type EndpointsEntry, type Entry, type EntryKey, type RouteTableEntry, type ServiceEntry, type ServicePort,
+} from '../../src/model/entries.ts'
+import type { Snapshot } from '../../src/model/snapshot.ts'
+import { formatAuthority } from '../../src/transport/authority.ts'
+import { compileConnectionTable } from '../route/connections.ts'
+import { compileGrpcTable, compileHttpTable } from '../route/table.ts'
+import type { CompiledService, CompiledTable, EndpointSet, RuntimeConfig } from './runtime.ts'
+
+/**
+ * Compiles a Snapshot into what one waypoint runs. What did not change since `previous` is taken over as the same object, so that
+ * round-robin positions and pools survive a reload of other things.
+ * @param namespace the waypoint's
+ */
+export function compileConfig(snapshot: Snapshot, namespace: string, previous?: RuntimeConfig): RuntimeConfig {
+  const tables = new Map<EntryKey, CompiledTable>()
+  const endpoints = new Map<string, EndpointSet>()
+  for (const [key, entry] of snapshot) {
+    if (entry.kind === 'routes' && entry.namespace === namespace) tables.set(key, tableOf(key, entry, previous))
+    else if (entry.kind === 'endpoints') addEndpoints(endpoints, entry, snapshot, previous)
+  }
+  const services = new Map<EntryKey, readonly CompiledService[]>()
+  const destinations = new Map<string, CompiledService>()
+  for (const [key, entry] of snapshot) {
+    if (entry.kind !== 'service') continue
+    const compiled = servicesOf(key, entry, namespace, tables, previous)
+    services.set(key, compiled)
+    for (const each of compiled) for (const authority of each.authorities) destinations.set(authority, each)
+  }
+  const found = new Map<object, EndpointSet | undefined>()
+  return {
+    version: (previous?.version ?? 0) + 1,
+    snapshot,
+    namespace,
+    destinations,
+    tables,
+    endpoints,
+    services,
+    endpointsOf: (target) => {
+      const known = found.get(target)
+      if (known !== undefined || found.has(target)) return known
+      const set = endpoints.get(`${target.namespace}/${target.name}:${target.port}`)
+      found.set(target, set)
+      return set
+    },
+  }
+}
+
+/** How `destinations` is keyed: `host:port`, IPv6 in brackets and in its canonical spelling, names in lower case. */
+export function destinationKey(host: string, port: number): string {
+  return formatAuthority(isIPv6(host) ? new SocketAddress({ address: host, family: 'ipv6' }).address : host, port)
+}
+
+function same(a: Entry, b: Entry): boolean {
+  return a === b || isDeepStrictEqual(a, b)
+}
+
+function tableOf(key: EntryKey, entry: RouteTableEntry, previous: RuntimeConfig | undefined): CompiledTable {
+  const old = previous?.tables.get(key)
+  return old !== undefined && same(old.entry, entry) ? old : compileTable(entry)
+}
+
+function compileTable(entry: RouteTableEntry): CompiledTable {
+  const { routes } = entry
+  switch (routes.protocol) {
+    case 'http':
+      return { kind: 'request', entry, protocol: 'http', table: compileHttpTable(routes.rules) }
+    case 'grpc':
+      return { kind: 'request', entry, protocol: 'grpc', table: compileGrpcTable(routes.rules) }
+    case 'tls':
+    case 'tcp':
+      return { kind: 'connection', entry, protocol: routes.protocol, table: compileConnectionTable(routes) }
+  }
+}
+
+function addEndpoints(into: Map<string, EndpointSet>, entry: EndpointsEntry, snapshot: Snapshot, previous: RuntimeConfig | undefined): void {
+  const service = snapshot.get(serviceKey(entry.namespace, entry.name))
+  const ports = service?.kind === 'service' ? service.ports : []
+  for (const { port, endpoints } of entry.ports) {
+    const key = `${entry.namespace}/${entry.name}:${port}`
+    const protocol = ports.find((each) => each.port === port)?.protocol ?? 'auto'
+    const old = previous?.endpoints.get(key)
+    const unchanged = old?.protocol === protocol && (old.endpoints === endpoints || isDeepStrictEqual(old.endpoints, endpoints))
+    into.set(key, unchanged ? old : { namespace: entry.namespace, name: entry.name, port, protocol, endpoints })
+  }
+}
+
+function servicesOf(
+  key: EntryKey,
+  entry: ServiceEntry,
+  namespace: string,
+  tables: ReadonlyMap<EntryKey, CompiledTable>,
+  previous: RuntimeConfig | undefined,
+): readonly CompiledService[] {
+  const old = previous?.services.get(key)
+  const unchanged = old?.[0] !== undefined && same(old[0].entry, entry)
+  const own = entry.namespace === namespace
+  const level = own ? 'producer' : 'consumer'
+  return entry.ports.map((port, at) => {
+    const table = tables.get(routesKey(level, namespace, entry, port.port))
+    const before = unchanged ? old[at] : undefined
+    if (before !== undefined && (own ? before.producer : before.consumer) === table) return before
+    return {
+      entry,
+      port,
+      self: before?.self ?? { kind: 'service', namespace: entry.namespace, name: entry.name, port: port.port },
+      producer: own ? table : undefined,
+      consumer: own ? undefined : table,
+      authorities: before?.authorities ?? authoritiesOf(entry, port),
+    }
+  })
+}
+
+function authoritiesOf(entry: ServiceEntry, port: ServicePort): readonly string[] {
+  const hosts = [...entry.clusterIPs, `${entry.name}.${entry.namespace}.svc.cluster.local`]
+  return hosts.map((host) => destinationKey(host, port.port))
+}
+
+/** A Snapshot of these entries, under their keys. */
+export function snapshotOf(entries: readonly Entry[]): Snapshot {
+  return new Map(entries.map((entry) => [entryKey(entry), entry]))
+}
