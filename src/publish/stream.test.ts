@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict'
+import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
+import { systemClock } from '../kit/clock.ts'
+import type { Issued } from '../model/credentials.ts'
+import { entryKey, type Entry } from '../model/entries.ts'
+import type { Snapshot } from '../model/snapshot.ts'
+import { createControllerClient, type ControllerClient, type ControllerClientOptions } from './client.ts'
+import { createPublisher, type Publisher } from './publisher.ts'
+import { serveSubscriber } from './server.ts'
+import { createWire } from './wire.ts'
+
+const identity = { trustDomain: 'cluster.local', namespace: 'shop', serviceAccount: 'till' }
+const issued: Issued = { certificateChainPem: 'chain', trustBundlePem: ['root'], notBeforeMs: 1, notAfterMs: 2 }
+const service = (port: number): Entry => ({ kind: 'service', namespace: 'shop', name: 'cart', clusterIPs: [], headless: false, ports: [{ port, protocol: 'http' }] })
+const snapshotOf = (...entries: Entry[]): Snapshot => new Map(entries.map((each) => [entryKey(each), each]))
+const until = async (holds: () => boolean): Promise<void> => {
+  for (let turn = 0; turn < 1000 && !holds(); turn++) await new Promise((resolve) => setTimeout(resolve, 5))
+  assert.ok(holds(), 'it did not come to pass within 5 s')
+}
+
+describe('the stream between controller and data plane', () => {
+  let publisher: Publisher
+  let tellBundle: (pems: readonly string[]) => void = () => {}
+  const sockets = new Set<Socket>()
+  const clients: ControllerClient[] = []
+  const server = createServer((socket) => {
+    sockets.add(socket)
+    void serveSubscriber(socket, {
+      publisher,
+      issue: (_identity, key) => (key === 'bad' ? Promise.reject(new Error('not a P-256 key')) : Promise.resolve({ ...issued, certificateChainPem: key })),
+      onBundleChange: (listener) => {
+        tellBundle = listener
+        return () => {}
+      },
+      authorize: (asked) => asked.serviceAccount === 'till' || 'only till may',
+    })
+  })
+  const dial = (): Promise<Socket> => Promise.resolve(connect((server.address() as AddressInfo).port, '127.0.0.1'))
+  const client = (changes: Partial<ControllerClientOptions> = {}): ControllerClient => {
+    const made = createControllerClient({
+      dial, subscriber: { kind: 'entry', namespace: 'shop' }, identity, clock: systemClock,
+      onSnapshot: () => {}, onBundle: () => {}, onTrouble: () => {}, ...changes,
+    })
+    clients.push(made)
+    return made
+  }
+
+  before((done) => void server.listen(0, '127.0.0.1', done))
+  beforeEach(() => {
+    publisher = createPublisher()
+  })
+  afterEach(() => {
+    for (const each of clients.splice(0)) each.close()
+    for (const each of sockets) each.destroy()
+    sockets.clear()
+  })
+  after(() => void server.close())
+
+  it('brings each change once, and hears which version runs', async () => {
+    const seen: Snapshot[] = []
+    publisher.publish(snapshotOf(service(1)))
+    client({ onSnapshot: (snapshot) => seen.push(snapshot) })
+    await until(() => seen.length === 1)
+    publisher.publish(snapshotOf(service(2)))
+    await until(() => seen.length === 2)
+    assert.deepEqual(seen.map((each) => [...each.values()]), [[service(1)], [service(2)]])
+  })
+
+  it('signs certificates for the identity of the stream, and passes on what the CA says', async () => {
+    const made = client()
+    await until(() => made.connected())
+    assert.equal((await made.sign('key')).certificateChainPem, 'key')
+    await assert.rejects(made.sign('bad'), /not a P-256 key/)
+  })
+
+  it('brings new trust bundles', async () => {
+    const bundles: (readonly string[])[] = []
+    const made = client({ onBundle: (bundle) => bundles.push(bundle) })
+    await made.sign('key').catch(() => until(() => made.connected()).then(() => made.sign('key')))
+    tellBundle(['old', 'new'])
+    await until(() => bundles.length === 1)
+    assert.deepEqual(bundles, [['old', 'new']])
+  })
+
+  it('keeps the last configuration while the stream is down, and is fresh after it came back', async () => {
+    const seen: Snapshot[] = []
+    const troubles: string[] = []
+    publisher.publish(snapshotOf(service(1)))
+    client({ onSnapshot: (snapshot) => seen.push(snapshot), onTrouble: (message) => troubles.push(message) })
+    await until(() => seen.length === 1)
+    for (const each of sockets) each.destroy()
+    publisher.publish(snapshotOf({ ...service(3), name: 'other' } as Entry))
+    await until(() => seen.length === 2)
+    assert.deepEqual([...(seen[1]?.keys() ?? [])], ['service/shop/other'])
+    assert.match(troubles[0] ?? '', /stream from the controller ended/)
+  })
+
+  for (const [what, changes, why] of [
+    ["another namespace's configuration", { subscriber: { kind: 'waypoint', namespace: 'books' } }, /may not have the configuration of books/],
+    ['an identity that it may not have', { identity: { ...identity, serviceAccount: 'boss' } }, /only till may/],
+    ['an identity that is none', { identity: { ...identity, trustDomain: 'Über' } }, /lacks an identity/],
+  ] as const) {
+    it(`refuses ${what} and says why`, async () => {
+      const troubles: string[] = []
+      publisher.publish(snapshotOf(service(1)))
+      client({ ...changes, onTrouble: (message) => troubles.push(message), onSnapshot: () => assert.fail('it got a configuration') })
+      await until(() => troubles.length > 0)
+      assert.match(troubles[0] ?? '', why)
+    })
+  }
+
+  it('ends on a line that is not JSON or that is too long', async () => {
+    for (const line of ['{"type":\n', 'x'.repeat(200)]) {
+      const pair = createServer()
+      await new Promise<void>((resolve) => pair.listen(0, '127.0.0.1', resolve))
+      const near = connect((pair.address() as AddressInfo).port, '127.0.0.1')
+      const far = await new Promise<Socket>((resolve) => pair.once('connection', resolve))
+      pair.close()
+      const wire = createWire(far, 100)
+      near.write(line)
+      await wire.closed
+      near.destroy()
+    }
+  })
+})
