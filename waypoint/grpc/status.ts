@@ -1,5 +1,3 @@
-import type { HeaderList } from '../exchange.ts'
-
 /** gRPC status codes by name. Source: grpc/doc/statuscodes.md. */
 export const grpcStatus = {
   ok: 0,
@@ -31,13 +29,13 @@ const grpcContentType = /^application\/grpc(?:$|[+; \t])/i
  * gRPC-Web (`application/grpc-web`) is not: it carries its status in the body.
  * Source: grpc/doc/PROTOCOL-HTTP2.md.
  */
-export function isGrpc(headers: Readonly<HeaderList>): boolean {
+export function isGrpc(headers: readonly string[]): boolean {
   const contentType = headerValue(headers, 'content-type')
   return contentType !== undefined && grpcContentType.test(contentType)
 }
 
 /** First value of the header `name` (lower case), or undefined. */
-export function headerValue(headers: Readonly<HeaderList>, name: string): string | undefined {
+export function headerValue(headers: readonly string[], name: string): string | undefined {
   for (let i = 0; i < headers.length; i += 2) if (headers[i] === name) return headers[i + 1]
   return undefined
 }
@@ -81,7 +79,7 @@ export function httpStatusOfGrpc(status: number): number {
  * Reads `grpc-status` from trailers, or from the headers of a trailers-only answer.
  * @returns undefined if there is none or if it is not a decimal number
  */
-export function grpcStatusOf(headers: Readonly<HeaderList>): number | undefined {
+export function grpcStatusOf(headers: readonly string[]): number | undefined {
   const value = headerValue(headers, 'grpc-status')
   return value !== undefined && /^\d{1,9}$/.test(value) ? Number(value) : undefined
 }
