@@ -1,0 +1,68 @@
+import { routeLabel } from './route-label.ts'
+import type { ExchangeRecord } from './telemetry.ts'
+
+/** Takes whole lines without their line ends. */
+export type LineWriter = (line: string) => void
+
+/**
+ * One JSON object for an exchange. Field names are stable; fields without a meaning for the exchange are left out.
+ * @param waypoint `namespace/name`
+ */
+export function accessLogLine(waypoint: string, record: ExchangeRecord, durationMs: number): string {
+  return JSON.stringify({
+    time: new Date(record.startMs).toISOString(),
+    waypoint,
+    protocol: record.protocol,
+    method: orAbsent(record.method),
+    authority: orAbsent(record.authority),
+    path: orAbsent(record.path),
+    status: record.status,
+    grpc_status: record.grpcStatus,
+    reason: record.reason,
+    detail: orAbsent(record.detail),
+    duration_ms: Math.round(durationMs * 1000) / 1000,
+    bytes_in: record.bytesIn,
+    bytes_out: record.bytesOut,
+    source: orAbsent(record.source),
+    destination: `${record.namespace}/${record.service}:${record.port}`,
+    level: record.level,
+    route: orAbsent(routeLabel(record.rule)),
+    rule: record.rule?.rule,
+    endpoint: orAbsent(record.endpoint),
+    tries: record.tries,
+    trace_id: orAbsent(record.traceId),
+  })
+}
+
+function orAbsent(text: string): string | undefined {
+  return text === '' ? undefined : text
+}
+
+/** Most bytes that wait for a slow reader of the log; lines beyond them are dropped and counted. */
+const maxWaitingBytes = 4 * 1024 * 1024
+
+export interface AccessLogSink {
+  readonly write: LineWriter
+  /** Lines that were dropped because the reader was too slow. */
+  readonly dropped: () => number
+}
+
+/** Lines on a stream, gathered for each turn of the event loop so that a busy proxy makes one write of many lines. */
+export function streamSink(stream: NodeJS.WritableStream & { readonly writableLength: number }): AccessLogSink {
+  let waiting: string[] = []
+  let dropped = 0
+  const flush = (): void => {
+    stream.write(waiting.join(''))
+    waiting = []
+  }
+  return {
+    write: (line) => {
+      if (stream.writableLength > maxWaitingBytes) {
+        dropped++
+        return
+      }
+      if (waiting.push(`${line}\n`) === 1) setImmediate(flush)
+    },
+    dropped: () => dropped,
+  }
+}

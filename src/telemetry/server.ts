@@ -1,0 +1,68 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** What a path answers with. */
+export interface Page {
+  readonly status: number
+  readonly contentType: string
+  readonly body: string
+}
+
+export interface StatusServer {
+  readonly address: { readonly host: string; readonly port: number }
+  readonly close: () => Promise<void>
+}
+
+/**
+ * A small HTTP server for people and probes: GET (and HEAD) of fixed paths.
+ * @param pages by path; an unknown path answers 404 and names those that exist
+ * @throws the listen error
+ */
+export async function serveStatus(
+  { host, port }: { readonly host: string; readonly port: number },
+  pages: Readonly<Record<string, () => Page | Promise<Page>>>,
+): Promise<StatusServer> {
+  const server: Server = createServer((request, response) => {
+    void (async () => {
+      const path = new URL(request.url ?? '/', 'http://status').pathname
+      const page = Object.hasOwn(pages, path) ? pages[path] : undefined
+      const known = text(404, `try ${Object.keys(pages).join(', ')}\n`)
+      const notAllowed = text(405, 'only GET\n')
+      let answer = known
+      try {
+        if (request.method !== 'GET' && request.method !== 'HEAD') answer = notAllowed
+        else if (page !== undefined) answer = await page()
+      } catch (error) {
+        answer = text(500, `${error instanceof Error ? error.message : String(error)}\n`)
+      }
+      response.writeHead(answer.status, { 'content-type': answer.contentType, 'content-length': Buffer.byteLength(answer.body) })
+      response.end(request.method === 'HEAD' ? undefined : answer.body)
+    })()
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  const { address, port: bound } = server.address() as AddressInfo
+  return {
+    address: { host: address, port: bound },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+/** A page of plain text. */
+export function text(status: number, body: string): Page {
+  return { status, contentType: 'text/plain; charset=utf-8', body }
+}
+
+/** A page of JSON. */
+export function json(value: unknown): Page {
+  return { status: 200, contentType: 'application/json', body: `${JSON.stringify(value, undefined, 2)}\n` }
+}
