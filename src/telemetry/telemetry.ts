@@ -1,4 +1,5 @@
 import type { ReasonCode } from '../model/reasons.ts'
+import type { RuleId } from '../model/route.ts'
 
 /** Which routes judged a request: `none` = the Service's own endpoints, no routes attached. */
 export type RouteLevel = 'producer' | 'consumer' | 'none'
@@ -18,10 +19,8 @@ export interface ExchangeRecord {
   namespace: string
   port: number
   level: RouteLevel
-  /** `Kind namespace/name`, '' if no route judged it. */
-  route: string
-  /** Position of the rule in its route; -1 if none. */
-  rule: number
+  /** The rule that served it; undefined if none did. */
+  rule: RuleId | undefined
   /** `address:port` of the last endpoint that was tried, '' if none was. */
   endpoint: string
   /** Tries that were begun. */

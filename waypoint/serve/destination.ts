@@ -1,0 +1,37 @@
+import type { ReasonCode } from '../../src/model/reasons.ts'
+import type { RouteLevel } from '../../src/telemetry/telemetry.ts'
+import type { CompiledService, CompiledTable, RuntimeConfig } from '../config/runtime.ts'
+
+/** What a caller's traffic to a destination meets. */
+export interface Resolved {
+  readonly kind: 'resolved'
+  readonly service: CompiledService
+  readonly level: RouteLevel
+  /** Undefined: no route is attached, the Service's own endpoints serve. */
+  readonly table: CompiledTable | undefined
+}
+
+export interface Unresolved {
+  readonly kind: 'unresolved'
+  readonly reason: Extract<ReasonCode, 'unknown-destination' | 'wrong-waypoint'>
+  readonly detail: string
+}
+
+/**
+ * Decides what serves a caller at an original destination.
+ * @param key see `destinationKey`
+ * @param callerNamespace namespace of the verified caller
+ * Source: GEP-1294: producer routes are for every caller, consumer routes for callers of their own namespace, and levels never mix.
+ */
+export function resolve(config: RuntimeConfig, key: string, callerNamespace: string): Resolved | Unresolved {
+  const service = config.destinations.get(key)
+  if (service === undefined) return { kind: 'unresolved', reason: 'unknown-destination', detail: `${key} is no Service port here` }
+  if (service.entry.namespace === config.namespace) return resolved(service, service.producer)
+  if (callerNamespace === config.namespace) return resolved(service, service.consumer)
+  const detail = `${key} belongs to namespace ${service.entry.namespace}, the caller to ${callerNamespace}, this waypoint to ${config.namespace}`
+  return { kind: 'unresolved', reason: 'wrong-waypoint', detail }
+}
+
+function resolved(service: CompiledService, table: CompiledTable | undefined): Resolved {
+  return { kind: 'resolved', service, level: table === undefined ? 'none' : table.entry.level, table }
+}

@@ -1,0 +1,83 @@
+import { connect } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../../src/kit/clock.ts'
+import type { Endpoint } from '../../src/model/entries.ts'
+import { formatAuthority } from '../../src/transport/authority.ts'
+import { HboneError, type HboneErrorCode } from '../../src/transport/errors.ts'
+import type { HboneClient } from '../../src/transport/hbone-client.ts'
+import type { DialEndpoint, DialOptions } from '../backends/pools.ts'
+import { DialError } from '../upstream.ts'
+
+export interface DialerOptions {
+  readonly hbone: HboneClient
+  readonly clock: Clock
+  /** Milliseconds for a plain connection; tunnels have the client's own. */
+  readonly connectTimeoutMs: number
+  /** Headers of every CONNECT: who we are. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+const reasons: Readonly<Record<HboneErrorCode, DialError['reason']>> = {
+  'refused': 'connect-failure',
+  'unreachable': 'connect-failure',
+  'peer-identity': 'peer-identity',
+  'timeout': 'connect-timeout',
+  'session-lost': 'connect-failure',
+}
+
+/** Connects to endpoints as the configuration says: in plain, or by HBONE to whoever must answer there. */
+export function createDialer({ hbone, clock, connectTimeoutMs, headers }: DialerOptions): DialEndpoint {
+  return (endpoint, options) =>
+    endpoint.transport.kind === 'plain'
+      ? dialPlain(endpoint, options, clock, connectTimeoutMs)
+      : dialHbone(hbone, endpoint, endpoint.transport, { ...options, headers: { ...headers, ...options.headers } })
+}
+
+async function dialHbone(
+  hbone: HboneClient,
+  { address, port }: Endpoint,
+  transport: Extract<Endpoint['transport'], { readonly kind: 'hbone' }>,
+  { headers = {}, signal }: DialOptions,
+): Promise<Duplex> {
+  try {
+    return await hbone.connect({
+      host: address,
+      port: transport.port,
+      authority: formatAuthority(address, port),
+      peer: { kind: 'identity', id: transport.identity },
+      headers,
+      ...(signal === undefined ? {} : { signal }),
+    })
+  } catch (error) {
+    if (!(error instanceof HboneError)) throw error
+    throw new DialError(error.reason === 'overload' ? 'overload' : reasons[error.code], `tunnel to ${address}: ${error.message}`, { cause: error })
+  }
+}
+
+function dialPlain(endpoint: Endpoint, { allowHalfOpen, signal }: DialOptions, clock: Clock, timeoutMs: number): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: endpoint.address, port: endpoint.port, noDelay: true, keepAlive: true, allowHalfOpen })
+    const settle = (): void => {
+      cancel()
+      signal?.removeEventListener('abort', onAbort)
+      socket.off('error', onError)
+    }
+    const fail = (error: Error): void => {
+      settle()
+      socket.on('error', () => {})
+      socket.destroy()
+      reject(error)
+    }
+    const onError = (error: NodeJS.ErrnoException): void =>
+      fail(new DialError(error.code === 'ETIMEDOUT' ? 'connect-timeout' : 'connect-failure', error.message, { cause: error }))
+    const onAbort = (): void => fail(new DialError('connect-failure', 'the connection was given up'))
+    const cancel = clock.after(timeoutMs, () => fail(new DialError('connect-timeout', `no connection within ${timeoutMs} ms`)))
+    socket.once('error', onError)
+    signal?.addEventListener('abort', onAbort)
+    socket.once('connect', () => {
+      settle()
+      resolve(socket)
+    })
+    if (signal?.aborted === true) onAbort()
+  })
+}

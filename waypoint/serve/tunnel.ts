@@ -1,0 +1,131 @@
+import type { Duplex } from 'node:stream'
+import type { PortProtocol } from '../../src/model/entries.ts'
+import { reason as reasonOf, type ReasonCode } from '../../src/model/reasons.ts'
+import type { IncomingTunnel } from '../../src/transport/hbone-server.ts'
+import { destinationKey } from '../config/compile.ts'
+import { detect } from '../detect.ts'
+import type { ExchangeHandler, ServerConnection } from '../exchange.ts'
+import { serveHttp1 } from '../http1/server.ts'
+import { serveHttp2 } from '../http2/server.ts'
+import { serveConnection } from './connection.ts'
+import { resolve, type Resolved } from './destination.ts'
+import type { Engine } from './engine.ts'
+import { callerOf, type Caller } from './forwarded.ts'
+import { emptyRecord } from './record.ts'
+import { serveRequest, type RequestContext } from './request.ts'
+import { reasonHeader } from './respond.ts'
+
+/** Serves the tunnels of one waypoint. */
+export interface TunnelServer {
+  readonly serve: (tunnel: IncomingTunnel) => void
+  /** HTTP connections that are open. */
+  readonly connections: () => number
+  /**
+   * Lets every connection finish: HTTP/2 by GOAWAY; HTTP/1.1 by `connection: close` on the next answer, waiting `idleMs` for idle
+   * clients so that no request of theirs crosses our closing.
+   */
+  readonly drain: (idleMs: number) => void
+  readonly destroy: () => void
+}
+
+interface HttpConnection {
+  readonly server: ServerConnection
+  readonly protocol: 'http1' | 'http2'
+}
+
+export function createTunnelServer(engine: Engine): TunnelServer {
+  const connections = new Set<HttpConnection>()
+  const streams = new Set<Duplex>()
+  let draining = false
+
+  const refuse = (tunnel: IncomingTunnel, caller: Caller, code: ReasonCode, detail: string): void => {
+    engine.telemetry.count('connection-refused')
+    const record = emptyRecord(engine.clock.now(), 'tcp', caller.id)
+    const { status } = reasonOf(code)
+    engine.telemetry.exchangeDone({ ...record, authority: tunnel.authority, method: 'CONNECT', status, reason: code, detail }, 0)
+    tunnel.refuse(status as 421 | 502 | 503, code)
+  }
+
+  const serve = (tunnel: IncomingTunnel): void => {
+    const caller = callerOf(tunnel.peer, tunnel.peerId, engine.identity)
+    const config = engine.config()
+    if (config === undefined) {
+      refuse(tunnel, caller, 'no-configuration', '')
+      return
+    }
+    const key = destinationKey(tunnel.host, tunnel.port)
+    const resolved = resolve(config, key, tunnel.peer.namespace)
+    if (resolved.kind === 'unresolved') {
+      refuse(tunnel, caller, resolved.reason, resolved.detail)
+      return
+    }
+    engine.telemetry.count('connection')
+    const stream = tunnel.accept()
+    streams.add(stream)
+    engine.usage.connections++
+    tunnel.onClosed(() => {
+      streams.delete(stream)
+      engine.usage.connections--
+    })
+    void accepted(tunnel, stream, resolved, { caller, destination: key }).catch(() => stream.destroy(new Error('serving failed')))
+  }
+
+  const accepted = async (tunnel: IncomingTunnel, stream: Duplex, resolved: Resolved, context: RequestContext): Promise<void> => {
+    stream.on('error', () => {})
+    const declared = declaredProtocol(resolved)
+    const found = await detect(stream, declared, { clock: engine.clock })
+    if (stream.destroyed) return
+    if (found.protocol === 'http1' || found.protocol === 'http2') {
+      serveHttp(stream, found.protocol, context)
+      return
+    }
+    const serverName = found.protocol === 'tls' ? found.serverName : undefined
+    const { caller } = context
+    await serveConnection(engine, stream, resolved, { protocol: found.protocol, serverName, caller, remoteAddress: tunnel.remoteAddress })
+  }
+
+  const serveHttp = (stream: Duplex, protocol: 'http1' | 'http2', context: RequestContext): void => {
+    const handler: ExchangeHandler = (exchange) => {
+      // Now that a request is in flight nothing is lost by the announcement.
+      if (draining && protocol === 'http1') server.drain()
+      serveRequest(engine, context, exchange)
+    }
+    const onProtocolError = (code: ReasonCode, detail: string): [string, string] => {
+      const record = emptyRecord(engine.clock.now(), protocol, context.caller.id)
+      engine.telemetry.exchangeDone({ ...record, status: reasonOf(code).status, reason: code, detail }, 0)
+      return [reasonHeader, code]
+    }
+    const options = { limits: engine.limits.server, clock: engine.clock, onProtocolError }
+    const server = protocol === 'http1' ? serveHttp1(stream, handler, options) : serveHttp2(stream, handler, options)
+    const connection = { server, protocol }
+    connections.add(connection)
+    const gone = (): void => void connections.delete(connection)
+    if (stream.destroyed) gone()
+    else stream.once('close', gone)
+    // A tunnel that was opened while the drain began gets its first request served.
+    if (draining && protocol === 'http2') server.drain()
+  }
+
+  return {
+    serve,
+    connections: () => connections.size,
+    drain: (idleMs) => {
+      if (draining) return
+      draining = true
+      for (const { server, protocol } of connections) if (protocol === 'http2') server.drain()
+      engine.clock.after(idleMs, () => {
+        for (const { server } of connections) server.drain()
+      })
+    },
+    destroy: () => {
+      for (const { server } of connections) server.destroy()
+      for (const stream of streams) stream.destroy(new Error('the waypoint is closing'))
+    },
+  }
+}
+
+/** What the routes say, else what the Service port says. */
+function declaredProtocol({ service, table }: Resolved): PortProtocol {
+  if (table === undefined) return service.port.protocol
+  return table.kind === 'request' ? 'http' : table.protocol
+}
