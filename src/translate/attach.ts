@@ -112,7 +112,7 @@ function toGateway(mesh: Mesh, route: AnyRoute, ref: ParentReference): Attachmen
     const labels = namespaceLabels(mesh.resources, routeNamespace)
     const open = named.find((each) => allows(each, namespace, { kind: route.kind, namespace: routeNamespace, labels }))
     if (open === undefined) {
-      return refuse(ref, 'NotAllowedByListeners', `No listener of Gateway ${key} allows a ${route.kind} from namespace ${routeNamespace}: see its allowedRoutes`)
+      return refuse(ref, 'NotAllowedByListeners', `No listener of Gateway ${key} allows routes of kind ${route.kind} from namespace ${routeNamespace}: see its allowedRoutes`)
     }
     listener = open.listener.name
   }

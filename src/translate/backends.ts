@@ -65,7 +65,7 @@ function resolve(draft: RuleDraft, ref: BackendObjectReference, use: 'backend' |
     return invalid(
       draft,
       'UnsupportedProtocol',
-      `${use} Service ${key} port ${port.port} has appProtocol ${port.appProtocol ?? ''}, which a ${draft.id.routeKind} can not speak`,
+      `${use} Service ${key} port ${port.port} has appProtocol ${port.appProtocol ?? ''}, which is no protocol for the backends of ${draft.id.routeKind}s`,
     )
   }
   return { kind: 'service', namespace: service.namespace, name: service.name, port: port.port }

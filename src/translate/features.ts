@@ -29,8 +29,6 @@ export const supportedFeatures: readonly string[] = [
   'HTTPRouteResponseHeaderModification',
   'HTTPRouteRetry',
   'HTTPRouteRetryBackendTimeout',
-  'HTTPRouteRetryBackoff',
-  'HTTPRouteRetryCodes',
   'HTTPRouteRetryConnectionError',
   'HTTPRouteSchemeRedirect',
   'Mesh',

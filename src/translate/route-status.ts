@@ -88,11 +88,12 @@ function programmed({ mesh, tables }: StatusContext, judged: JudgedRoute, attach
   const waypoints = [...new Set(held.map(({ waypoint }) => waypoint))].filter((waypoint) => waypoint !== undefined).sort(compareText)
   const unserved = held.find(({ waypoint }) => waypoint === undefined)
   if (unserved !== undefined && waypoints.length === 0) return fails(type, 'NoWaypoint', noWaypoint(mesh, unserved), generation)
+  if (waypoints.length === 0) return holds(type, 'Programmed', 'There is no Service port to apply it to', generation)
   const { readyWaypoints } = mesh.options
-  if (readyWaypoints === undefined) return unknown(type, 'Pending', `Waypoint ${waypoints.join(', ')} serves it; what that one holds is not known here`, generation)
+  if (readyWaypoints === undefined) return unknown(type, 'Pending', `Waypoint ${waypoints.join(', ')} applies it; what that one holds is not known here`, generation)
   const pending = waypoints.filter((waypoint) => !readyWaypoints.has(waypoint))
   if (pending.length > 0) return fails(type, 'Pending', `Waypoint ${pending.join(', ')} does not hold the present configuration yet`, generation)
-  return holds(type, 'Programmed', waypoints.length === 0 ? 'There is no Service to apply it to' : `Waypoint ${waypoints.join(', ')} holds it`, generation)
+  return holds(type, 'Programmed', `Waypoint ${waypoints.join(', ')} holds it`, generation)
 }
 
 function noWaypoint(mesh: Mesh, { level, namespace, service }: Table): string {

@@ -1,4 +1,4 @@
-import { RE2JS } from 're2js'
+import { patternProblem } from '../kit/regex.ts'
 import type { RuleId } from '../model/route.ts'
 import type { Mesh } from './mesh.ts'
 import { parseDuration } from './duration.ts'
@@ -64,9 +64,6 @@ export function durationOf(draft: RuleDraft, field: string, text: string | undef
 
 /** Checks that RE2 takes a pattern; one that it refuses is a fault. */
 export function checkPattern(draft: RuleDraft, field: string, pattern: string): void {
-  try {
-    RE2JS.compile(pattern)
-  } catch (error) {
-    draft.faults.push(`${field} "${pattern}" is not an RE2 regular expression (${error instanceof Error ? error.message : String(error)})`)
-  }
+  const wrong = patternProblem(pattern)
+  if (wrong !== undefined) draft.faults.push(`${field} "${pattern}" is not an RE2 regular expression (${wrong})`)
 }

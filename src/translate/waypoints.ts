@@ -135,6 +135,6 @@ function refusalOf(listeners: readonly ListenerInfo[], winner: ActiveWaypoint | 
   if (winner === undefined) return undefined
   return {
     reason: 'Conflicted',
-    message: `Gateway ${winner.key} is older and serves namespace ${winner.namespace}: a namespace has one active waypoint; delete one of the two`,
+    message: `Gateway ${winner.key} comes first (by age, then by name) and serves namespace ${winner.namespace}, which has one active waypoint; delete one of the two`,
   }
 }
