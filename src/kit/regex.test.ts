@@ -40,7 +40,10 @@ describe('compilePattern', () => {
 
   for (const bad of ['a(?=b)', '(a)\\1', '[', '(', 'a)|(b', '\\', '(?<!x)y', 'a**', '\\Qa']) {
     it(`refuses ${bad} with advice`, () => {
-      assert.throws(() => compilePattern(bad), (error: unknown) => error instanceof PatternError && error.source === bad && error.advice.includes('RE2'))
+      assert.throws(
+        () => compilePattern(bad),
+        (error: unknown) => error instanceof PatternError && error.source === bad && error.advice.includes('RE2'),
+      )
       assert.equal(typeof patternProblem(bad), 'string')
     })
   }

@@ -13,7 +13,8 @@ export class PatternError extends Error {
   readonly code = 'invalid-pattern'
   readonly source: string
   /** What the reader can do next. */
-  readonly advice = 'use RE2 syntax (no look-around, no back-references); the pattern always matches the whole value, so it needs no ^ and $'
+  readonly advice =
+    'use RE2 syntax (no look-around, no back-references); the pattern always matches the whole value, so it needs no ^ and $'
   constructor(source: string, message: string) {
     super(message)
     this.source = source

@@ -25,7 +25,8 @@ const reachable = (names: readonly string[], options: { exclude?: readonly strin
 }
 
 describe('pickEndpoint', () => {
-  const cases: readonly (readonly [title: string, names: readonly string[], options: Parameters<typeof reachable>[1], picked: readonly string[]])[] = [
+  type Case = readonly [title: string, names: readonly string[], options: Parameters<typeof reachable>[1], picked: readonly string[]]
+  const cases: readonly Case[] = [
     ['reaches every ready endpoint', ['a', 'b', 'c'], {}, ['a', 'b', 'c']],
     ['uses no draining endpoint while one is ready', ['a', 'd1', 'd2'], {}, ['a']],
     ['uses draining endpoints if none is ready', ['d1', 'd2'], {}, ['d1', 'd2']],
@@ -51,7 +52,11 @@ describe('pickEndpoint', () => {
       fc.property(value, value, fc.integer({ min: 2, max: 9 }), (first, second, count) => {
         const compared = new Set<string>()
         const draws = [first, second]
-        pickEndpoint(of(...Array.from({ length: count }, (_, at) => `e${at}`)), (name) => compared.add(name).size, { random: () => draws.shift() ?? 0 })
+        pickEndpoint(
+          of(...Array.from({ length: count }, (_, at) => `e${at}`)),
+          (name) => compared.add(name).size,
+          { random: () => draws.shift() ?? 0 },
+        )
         assert.equal(compared.size, 2)
       }),
     )

@@ -93,7 +93,10 @@ describe('createSessionKeeper', () => {
   })
 
   it('lets nothing of a path or name become a cookie attribute', () => {
-    assert.match(createSessionKeeper(cookie, scope, key).issue(endpoint, undefined, nowMs, '/a;Domain=evil')?.[1] ?? '', /; Path=\/; HttpOnly/)
+    assert.match(
+      createSessionKeeper(cookie, scope, key).issue(endpoint, undefined, nowMs, '/a;Domain=evil')?.[1] ?? '',
+      /; Path=\/; HttpOnly/,
+    )
     const keeper = createSessionKeeper({ ...cookie, name: 'a; b' }, scope, key)
     assert.equal(keeper.issue(endpoint, undefined, nowMs), undefined)
   })
@@ -102,6 +105,14 @@ describe('createSessionKeeper', () => {
     const keeper = createSessionKeeper(cookie, scope, key)
     const [, mine = ''] = sent(keeper.issue(endpoint, undefined, nowMs))
     assert.ok(keeper.find(['cookie', 'sid=stale', 'cookie', mine], nowMs))
+  })
+
+  it('looks at no more than four tokens of one request', () => {
+    const keeper = createSessionKeeper(header, scope, key)
+    const [name = '', mine = ''] = sent(keeper.issue(endpoint, undefined, nowMs))
+    const forged = 'A'.repeat(mine.length)
+    assert.ok(keeper.find([name, [forged, forged, forged, mine].join(', ')], nowMs))
+    assert.equal(keeper.find([name, [forged, forged, forged, forged, mine].join(', ')], nowMs), undefined)
   })
 
   it('refuses a short key', () => {
@@ -120,6 +131,9 @@ describe('cookieValues', () => {
     [[], []],
   ]
   for (const [lines, values] of cases) {
-    it(`${JSON.stringify(lines)} has ${JSON.stringify(values)} for a`, () => assert.deepEqual(cookieValues(lines.flatMap((each) => ['cookie', each]), 'a'), values))
+    it(
+      `${JSON.stringify(lines)} has ${JSON.stringify(values)} for a`,
+      () => assert.deepEqual(cookieValues(lines.flatMap((each) => ['cookie', each]), 'a'), values),
+    )
   }
 })

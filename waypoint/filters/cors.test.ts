@@ -64,7 +64,8 @@ describe('CORS preflight', () => {
   })
 
   it('leaves out what the policy does not name', () => {
-    const got = valuesOf(preflight({ allowMethods: [], allowHeaders: [], exposeHeaders: [], allowCredentials: false }, 'https://www.foo.com').headers)
+    const bare = { allowMethods: [], allowHeaders: [], exposeHeaders: [], allowCredentials: false }
+    const got = valuesOf(preflight(bare, 'https://www.foo.com').headers)
     assert.deepEqual(Object.keys(got), ['vary', 'access-control-allow-origin', 'access-control-max-age'])
   })
 
@@ -137,7 +138,16 @@ describe('CORS origins', () => {
 
 describe('CORS answers of a backend', () => {
   it('get the policy in place of what the backend said', () => {
-    const backend = ['access-control-allow-origin', '*', 'access-control-allow-credentials', 'false', 'access-control-expose-headers', 'x', 'x-app', '1']
+    const backend = [
+      'access-control-allow-origin',
+      '*',
+      'access-control-allow-credentials',
+      'false',
+      'access-control-expose-headers',
+      'x',
+      'x-app',
+      '1',
+    ]
     assert.deepEqual(answered({}, ['origin', 'https://www.foo.com'], ...backend), {
       'x-app': '1',
       'vary': 'origin',
@@ -160,7 +170,8 @@ describe('CORS answers of a backend', () => {
   })
 
   it('vary by origin, once', () => {
-    for (const [before, after] of [['accept', 'accept, origin'], ['Origin', 'Origin'], ['accept, ORIGIN', 'accept, ORIGIN'], ['*', '*']] as const) {
+    const cases = [['accept', 'accept, origin'], ['Origin', 'Origin'], ['accept, ORIGIN', 'accept, ORIGIN'], ['*', '*']] as const
+    for (const [before, after] of cases) {
       assert.equal(answered({}, [], 'vary', before)['vary'], after)
     }
   })

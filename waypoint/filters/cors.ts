@@ -77,7 +77,9 @@ function compileOrigins(allowed: readonly string[]): (origin: string) => boolean
     if (origin === undefined || origin.host.includes('*')) return false
     if (exact.has(formatOrigin(origin))) return true
     const { scheme, host, port } = origin
-    return wildcards.some((each) => each.scheme === scheme && each.port === port && host.length > each.suffix.length && host.endsWith(each.suffix))
+    return wildcards.some(
+      (each) => each.scheme === scheme && each.port === port && host.length > each.suffix.length && host.endsWith(each.suffix),
+    )
   }
 }
 

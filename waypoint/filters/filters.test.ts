@@ -8,9 +8,12 @@ import { compileFilters } from './compile.ts'
 type Parts = Partial<Pick<RequestHead, 'method' | 'scheme' | 'authority' | 'path' | 'query' | 'headers' | 'destinationPort'>>
 
 const head = (parts: Parts = {}): RequestHead => ({
-  version: 'http1', method: 'GET', scheme: 'http', authority: 'cart.shop:8080', path: '/', query: '', headers: [], caller: undefined, destinationPort: 8080, ...parts,
+  version: 'http1', method: 'GET', scheme: 'http', authority: 'cart.shop:8080', path: '/', query: '', headers: [],
+  caller: undefined, destinationPort: 8080, ...parts,
 })
-const edits = (kind: 'request-headers' | 'response-headers', some: Partial<HeaderEdits>): Filter => ({ kind, set: [], add: [], remove: [], ...some })
+const edits = (kind: 'request-headers' | 'response-headers', some: Partial<HeaderEdits>): Filter => ({
+  kind, set: [], add: [], remove: [], ...some,
+})
 
 /** The request's headers after the filters. */
 const sent = (filters: readonly Filter[], headers: readonly string[]): string[] => {
@@ -36,7 +39,8 @@ describe('header filters', () => {
 
     it(`${kind}: leaves framing, hop-by-hop, pseudo and broken headers alone`, () => {
       const names = [
-        'connection', 'content-length', 'Transfer-Encoding', 'te', 'trailer', 'upgrade', 'keep-alive', 'proxy-connection', ':path', ':authority', 'a b', '', 'x\r\ny',
+        'connection', 'content-length', 'Transfer-Encoding', 'te', 'trailer', 'upgrade', 'keep-alive', 'proxy-connection',
+        ':path', ':authority', 'a b', '', 'x\r\ny',
       ]
       const pairs = names.map((name) => [name, '1'] as const)
       const broken = [['x-ok', 'a\r\nb'], ['x-ok', 'a\0'], ['x-ok', '€']] as const
@@ -47,9 +51,8 @@ describe('header filters', () => {
 
   it('never touches the header that names the caller', () => {
     const name = 'X-Forwarded-Client-Cert'
-    assert.deepEqual(sent([edits('request-headers', { set: [[name, 'URI=spiffe://evil']], add: [[name, 'x']], remove: [name] })], ['x-forwarded-client-cert', 'true']), [
-      'x-forwarded-client-cert', 'true',
-    ])
+    const filter = edits('request-headers', { set: [[name, 'URI=spiffe://evil']], add: [[name, 'x']], remove: [name] })
+    assert.deepEqual(sent([filter], ['x-forwarded-client-cert', 'true']), ['x-forwarded-client-cert', 'true'])
   })
 
   it('set of host changes the authority; add, remove and what is no authority do nothing', () => {
@@ -66,7 +69,10 @@ describe('header filters', () => {
   })
 
   it('gives set-cookie a line of its own', () => {
-    assert.deepEqual(answered([edits('response-headers', { add: [['set-cookie', 'b=2']] })], ['set-cookie', 'a=1']), ['set-cookie', 'a=1', 'set-cookie', 'b=2'])
+    assert.deepEqual(
+      answered([edits('response-headers', { add: [['set-cookie', 'b=2']] })], ['set-cookie', 'a=1']),
+      ['set-cookie', 'a=1', 'set-cookie', 'b=2'],
+    )
   })
 })
 
@@ -94,7 +100,11 @@ describe('redirect', () => {
     [redirect({ port: 80 }), { path: '/a' }, 'http://cart.shop/a'],
     [redirect({ port: 80 }), { path: '/a', scheme: 'https' }, 'https://cart.shop:80/a'],
     [redirect({ port: 8083 }), { path: '/a' }, 'http://cart.shop:8083/a'],
-    [redirect({ hostname: 'example.com', scheme: 'https', path: path('full', '/new') }), { path: '/a', query: '?q' }, 'https://example.com/new?q'],
+    [
+      redirect({ hostname: 'example.com', scheme: 'https', path: path('full', '/new') }),
+      { path: '/a', query: '?q' },
+      'https://example.com/new?q',
+    ],
     [redirect({ path: path('full', '/new?x=1') }), { path: '/a', query: '?y=2' }, 'http://cart.shop:8080/new?x=1&y=2'],
     [redirect({ path: path('full', '/new?x=1') }), { path: '/a' }, 'http://cart.shop:8080/new?x=1'],
     [redirect({ path: path('full', 'new') }), { path: '/a' }, 'http://cart.shop:8080/new'],
@@ -103,12 +113,18 @@ describe('redirect', () => {
   ]
   for (const [filter, request, location, prefix] of cases) {
     it(`${JSON.stringify(filter)} of ${JSON.stringify(request)} goes to ${location}`, () => {
-      assert.deepEqual(compileFilters([filter]).onRequest(head(request), prefix), { status: 302, headers: ['location', location], body: '' })
+      assert.deepEqual(
+        compileFilters([filter]).onRequest(head(request), prefix),
+        { status: 302, headers: ['location', location], body: '' },
+      )
     })
   }
 
   it('answers with the status it is given', () => {
-    for (const status of [301, 302, 303, 307, 308] as const) assert.equal(compileFilters([redirect({ status })]).onRequest(head(), '/')?.status, status)
+    for (const status of [301, 302, 303, 307, 308] as const) assert.equal(
+      compileFilters([redirect({ status })]).onRequest(head(), '/')?.status,
+      status,
+    )
   })
 })
 
@@ -172,7 +188,7 @@ describe('rewrite', () => {
     const segments = fc.array(fc.constantFrom('a', 'b~', '%C3%A9', ';x', '...'), { maxLength: 4 })
     const wild = fc.array(fc.constantFrom('a', '%7e', '%c3%a9', '.', '..', '', '|'), { maxLength: 5 }).map((all) => `/${all.join('/')}`)
     fc.assert(
-      fc.property(segments, segments, fc.boolean(), wild, fc.constantFrom('prefix' as const, 'full' as const), (start, rest, open, value, type) => {
+      fc.property(segments, segments, fc.boolean(), wild, fc.constantFrom('prefix', 'full'), (start, rest, open, value, type) => {
         const path = `/${[...start, ...rest].join('/')}${open && start.length + rest.length > 0 ? '/' : ''}`
         const request = head({ path, query: '?q' })
         const answer = compileFilters([rewrite({ path: { type, value } })]).onRequest(request, `/${start.join('/')}`)
@@ -186,7 +202,8 @@ describe('rewrite', () => {
 
 describe('mirror', () => {
   const mirrorOf = (numerator: number, denominator: number): (() => boolean) => {
-    const { mirrors } = compileFilters([{ kind: 'mirror', target: { kind: 'service', namespace: 'n', name: 'm', port: 80 }, numerator, denominator }])
+    const target = { kind: 'service', namespace: 'n', name: 'm', port: 80 } as const
+    const { mirrors } = compileFilters([{ kind: 'mirror', target, numerator, denominator }])
     return mirrors[0]?.take ?? (() => assert.fail())
   }
 
@@ -208,7 +225,10 @@ describe('mirror', () => {
 
   it('counts each of several mirrors by itself', () => {
     const target = { kind: 'service', namespace: 'n', name: 'm', port: 80 } as const
-    const { mirrors } = compileFilters([{ kind: 'mirror', target, numerator: 1, denominator: 2 }, { kind: 'mirror', target, numerator: 1, denominator: 1 }])
+    const { mirrors } = compileFilters([
+      { kind: 'mirror', target, numerator: 1, denominator: 2 },
+      { kind: 'mirror', target, numerator: 1, denominator: 1 },
+    ])
     assert.deepEqual([1, 2, 3, 4].map(() => mirrors.map(({ take }) => take())), [[false, true], [true, true], [false, true], [true, true]])
   })
 })
@@ -217,9 +237,15 @@ describe('compileFilters', () => {
   it('runs filters in the order listed and stops at the first that answers', () => {
     const set = (value: string): Filter => edits('request-headers', { set: [['x', value]] })
     const request = head({ path: '/a' })
-    const answer = compileFilters([set('1'), rewrite({ path: { type: 'full', value: '/b' } }), redirect({}), set('2')]).onRequest(request, '/')
+    const answer = compileFilters([set('1'), rewrite({ path: { type: 'full', value: '/b' } }), redirect({}), set('2')]).onRequest(
+      request,
+      '/',
+    )
     assert.deepEqual([answer?.headers, request.headers], [['location', 'http://cart.shop:8080/b'], ['x', '1']])
-    assert.deepEqual(answered([edits('response-headers', { set: [['x', '1']] }), edits('response-headers', { add: [['x', '2']] })], []), ['x', '1,2'])
+    assert.deepEqual(
+      answered([edits('response-headers', { set: [['x', '1']] }), edits('response-headers', { add: [['x', '2']] })], []),
+      ['x', '1,2'],
+    )
   })
 
   it('answers 500 for a filter that does not resolve', () => {

@@ -37,7 +37,10 @@ describe('compileConnectionTable', () => {
     [`${'a.'.repeat(500)}example.com`, undefined],
   ]
   for (const [serverName, rule] of cases) {
-    it(`SNI ${serverName?.slice(0, 30) ?? '(none)'} goes to ${rule ?? 'no rule'}`, () => assert.equal(table.find(serverName)?.id.name, rule))
+    it(
+      `SNI ${serverName?.slice(0, 30) ?? '(none)'} goes to ${rule ?? 'no rule'}`,
+      () => assert.equal(table.find(serverName)?.id.name, rule),
+    )
   }
 
   it('falls back to the oldest rule for every SNI', () => {
@@ -47,9 +50,14 @@ describe('compileConnectionTable', () => {
   })
 
   it('serves every TCP connection by the first rule, weighted', () => {
-    const backend = (name: string, weight: number): WeightedBackend => ({ target: { kind: 'service', namespace: 'shop', name, port: 1 }, weight, filters: [] })
+    const backend = (name: string, weight: number): WeightedBackend => ({
+      target: { kind: 'service', namespace: 'shop', name, port: 1 },
+      weight,
+      filters: [],
+    })
     const id = { routeKind: 'TCPRoute', namespace: 'shop', name: 'r', rule: 0 } as const
-    const rule = compileConnectionTable({ protocol: 'tcp', rules: [{ kind: 'tcp', id, backends: [backend('a', 3), backend('b', 1)] }] }).find(undefined)
+    const rules = [{ kind: 'tcp', id, backends: [backend('a', 3), backend('b', 1)] }] as const
+    const rule = compileConnectionTable({ protocol: 'tcp', rules }).find(undefined)
     const picks = Array.from({ length: 4 }, () => rule?.pickBackend()?.target).map((each) => each?.kind === 'service' && each.name)
     assert.deepEqual(picks, ['a', 'a', 'b', 'a'])
     assert.equal(compileConnectionTable({ protocol: 'tcp', rules: [] }).find(undefined), undefined)

@@ -1,4 +1,4 @@
-import type { TcpRule, TlsRule } from '../../src/model/route.ts'
+import type { RouteRules } from '../../src/model/route.ts'
 import type { CompiledRule, ConnectionTable } from '../compiled.ts'
 import { compileRule } from './rule.ts'
 
@@ -11,9 +11,7 @@ const maxNameLength = 253
  * TCP has nothing to match: the first rule serves every connection.
  * Source: TLSRoute "hostnames", Gateway API v1.6.
  */
-export function compileConnectionTable(
-  routes: { readonly protocol: 'tls'; readonly rules: readonly TlsRule[] } | { readonly protocol: 'tcp'; readonly rules: readonly TcpRule[] },
-): ConnectionTable {
+export function compileConnectionTable(routes: Extract<RouteRules, { protocol: 'tls' | 'tcp' }>): ConnectionTable {
   if (routes.protocol === 'tcp') {
     const first = routes.rules[0] === undefined ? undefined : compileRule(routes.rules[0])
     return { find: () => first }

@@ -21,10 +21,30 @@ const winner = (rules: readonly GrpcRule[], head: RequestHead): string | undefin
 
 describe('compileGrpcTable', () => {
   const fitting: readonly (readonly [title: string, match: GrpcMatch, fits: readonly string[], not: readonly string[]])[] = [
-    ['service and method are exact', { service: exact('shop.Cart'), method: exact('Add'), headers: [] }, ['/shop.Cart/Add'], ['/shop.Cart/add', '/shop.Cart/AddAll', '/shop.cart/Add', '/shop.Cart/Add/', '/x/shop.Cart/Add']],
-    ['a service alone takes all its methods', { service: exact('shop.Cart'), headers: [] }, ['/shop.Cart/Add', '/shop.Cart/Remove'], ['/shop.Cart', '/shop.Cart/', '/shop.Cart/Add/x', '/shop.Carts/Add']],
-    ['a method alone is taken of any service', { method: exact('Add'), headers: [] }, ['/shop.Cart/Add', '/x/Add'], ['/Add', '/a/b/Add', '/x/Adds']],
-    ['patterns match the whole service or method', { service: regex('shop\\..*'), method: regex('(?i)add|get'), headers: [] }, ['/shop.Cart/ADD', '/shop.X/get'], ['/shops.Cart/Add', '/shop.Cart/AddAll']],
+    [
+      'service and method are exact',
+      { service: exact('shop.Cart'), method: exact('Add'), headers: [] },
+      ['/shop.Cart/Add'],
+      ['/shop.Cart/add', '/shop.Cart/AddAll', '/shop.cart/Add', '/shop.Cart/Add/', '/x/shop.Cart/Add'],
+    ],
+    [
+      'a service alone takes all its methods',
+      { service: exact('shop.Cart'), headers: [] },
+      ['/shop.Cart/Add', '/shop.Cart/Remove'],
+      ['/shop.Cart', '/shop.Cart/', '/shop.Cart/Add/x', '/shop.Carts/Add'],
+    ],
+    [
+      'a method alone is taken of any service',
+      { method: exact('Add'), headers: [] },
+      ['/shop.Cart/Add', '/x/Add'],
+      ['/Add', '/a/b/Add', '/x/Adds'],
+    ],
+    [
+      'patterns match the whole service or method',
+      { service: regex('shop\\..*'), method: regex('(?i)add|get'), headers: [] },
+      ['/shop.Cart/ADD', '/shop.X/get'],
+      ['/shops.Cart/Add', '/shop.Cart/AddAll'],
+    ],
     ['neither service nor method takes every call', { headers: [] }, ['/shop.Cart/Add', '/', '/a', '/a/b/c'], []],
   ]
   for (const [title, match, fits, not] of fitting) {
@@ -43,8 +63,16 @@ describe('compileGrpcTable', () => {
   const header = { type: 'exact', name: 'x', value: '1' } as const
   const orders: readonly (readonly [title: string, better: GrpcMatch, worse: GrpcMatch])[] = [
     ['more characters in the service', { service: exact('shop.Cart'), headers: [] }, { method: exact('AddEverything'), headers: [header] }],
-    ['more characters in the service, even of a pattern', { service: regex('shop[.]Cart'), headers: [] }, { service: exact('shop.Cart'), method: exact('AddEverything'), headers: [header] }],
-    ['more characters in the method', { service: exact('shop.Cart'), method: exact('AddEverything'), headers: [] }, { service: exact('shop.Cart'), headers: [header] }],
+    [
+      'more characters in the service, even of a pattern',
+      { service: regex('shop[.]Cart'), headers: [] },
+      { service: exact('shop.Cart'), method: exact('AddEverything'), headers: [header] },
+    ],
+    [
+      'more characters in the method',
+      { service: exact('shop.Cart'), method: exact('AddEverything'), headers: [] },
+      { service: exact('shop.Cart'), headers: [header] },
+    ],
     ['more headers', { service: exact('shop.Cart'), headers: [header] }, { service: exact('shop.Cart'), headers: [] }],
   ]
   for (const [title, better, worse] of orders) {
@@ -57,7 +85,10 @@ describe('compileGrpcTable', () => {
   }
 
   it('explains in the words of gRPC', () => {
-    const table = compileGrpcTable([rule('all', { headers: [] }), rule('cart', { service: exact('shop.Cart'), method: exact('Add'), headers: [] })])
+    const table = compileGrpcTable([
+      rule('all', { headers: [] }),
+      rule('cart', { service: exact('shop.Cart'), method: exact('Add'), headers: [] }),
+    ])
     assert.deepEqual(
       table.explain(call('/shop.Cart/Get')).map(({ match, verdict, why }) => [match, verdict, why]),
       [

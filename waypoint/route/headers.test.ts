@@ -10,14 +10,30 @@ describe('header lists', () => {
     assert.equal(headerValue(headers, '1'), undefined)
   })
 
-  const edits: readonly (readonly [title: string, edit: (headers: string[]) => void, before: readonly string[], after: readonly string[]])[] = [
+  type Edit = readonly [title: string, edit: (headers: string[]) => void, before: readonly string[], after: readonly string[]]
+  const edits: readonly Edit[] = [
     ['set adds an absent header', (each) => setHeader(each, 'a', 'x'), ['b', '1'], ['b', '1', 'a', 'x']],
-    ['set replaces every line, in the place of the first', (each) => setHeader(each, 'a', 'x'), ['z', '0', 'a', '1', 'b', '2', 'a', '3', 'c', '4'], ['z', '0', 'a', 'x', 'b', '2', 'c', '4']],
+    [
+      'set replaces every line, in the place of the first',
+      (each) => setHeader(each, 'a', 'x'),
+      ['z', '0', 'a', '1', 'b', '2', 'a', '3', 'c', '4'],
+      ['z', '0', 'a', 'x', 'b', '2', 'c', '4'],
+    ],
     ['add appends with a comma and no space', (each) => addHeader(each, 'a', 'x'), ['a', '1', 'b', '2'], ['a', '1,x', 'b', '2']],
-    ['add appends to the last line, so that the order of values stays', (each) => addHeader(each, 'a', 'x'), ['a', '1', 'a', '2', 'b', '3'], ['a', '1', 'a', '2,x', 'b', '3']],
+    [
+      'add appends to the last line, so that the order of values stays',
+      (each) => addHeader(each, 'a', 'x'),
+      ['a', '1', 'a', '2', 'b', '3'],
+      ['a', '1', 'a', '2,x', 'b', '3'],
+    ],
     ['add adds an absent header', (each) => addHeader(each, 'a', 'x'), [], ['a', 'x']],
     ['add fills an empty header without a comma', (each) => addHeader(each, 'a', 'x'), ['a', ''], ['a', 'x']],
-    ['add gives set-cookie a line of its own', (each) => addHeader(each, 'set-cookie', 'b=2'), ['set-cookie', 'a=1'], ['set-cookie', 'a=1', 'set-cookie', 'b=2']],
+    [
+      'add gives set-cookie a line of its own',
+      (each) => addHeader(each, 'set-cookie', 'b=2'),
+      ['set-cookie', 'a=1'],
+      ['set-cookie', 'a=1', 'set-cookie', 'b=2'],
+    ],
     ['add appends a cookie with a semicolon', (each) => addHeader(each, 'cookie', 'b=2'), ['cookie', 'a=1'], ['cookie', 'a=1; b=2']],
     ['remove deletes every line', (each) => removeHeader(each, 'a'), ['a', '1', 'b', 'a', 'a', '3'], ['b', 'a']],
     ['remove of an absent header changes nothing', (each) => removeHeader(each, 'x'), ['a', 'x'], ['a', 'x']],

@@ -55,7 +55,7 @@ export function compileHttpMatch(match: HttpMatch): CompiledMatch {
     words: wordsOf(conditions),
     conditions,
     pathKey: key,
-    keys: [pathRank[match.path.type], prefix === undefined ? 0 : prefix.length, match.method === undefined ? 0 : 1, headers.length, query.length],
+    keys: [pathRank[match.path.type], prefix?.length ?? 0, match.method === undefined ? 0 : 1, headers.length, query.length],
     prefix,
   }
 }
@@ -100,7 +100,10 @@ function grpcSlash(path: string): number | undefined {
 }
 
 function compilePath(path: HttpMatch['path']): { condition: Condition; key: PathKey; prefix: string | undefined } {
-  if (path.type === 'regex') return { condition: compare('path', { type: 'regex', value: path.value }, pathOf), key: { kind: 'scan' }, prefix: undefined }
+  if (path.type === 'regex') {
+    const condition = compare('path', { type: 'regex', value: path.value }, (head) => head.path)
+    return { condition, key: { kind: 'scan' }, prefix: undefined }
+  }
   // Requests are judged in their normal form, so the rule is brought to it too: `/caf%c3%a9` in a manifest means `/caf%C3%A9`.
   const normal = normaliseTarget(path.value)
   const usable = !('refused' in normal) && normal.query === ''
@@ -121,10 +124,6 @@ function hasPrefix(path: string, prefix: string): boolean {
   return prefix === '/' || (path.startsWith(prefix) && (path.length === prefix.length || path.charAt(prefix.length) === '/'))
 }
 
-function pathOf(head: RequestHead): string {
-  return head.path
-}
-
 function methodCondition(method: string): Condition {
   return {
     words: `method ${method}`,
@@ -135,9 +134,9 @@ function methodCondition(method: string): Condition {
 }
 
 function headerCondition(match: NamedMatch): Condition {
+  const { name } = match
   // The host never stands in the header list.
-  const read = match.name === 'host' ? (head: RequestHead): string => head.authority : (head: RequestHead): string | undefined => headerValue(head.headers, match.name)
-  return compare(`header ${match.name}`, match, read)
+  return compare(`header ${name}`, match, name === 'host' ? (head) => head.authority : (head) => headerValue(head.headers, name))
 }
 
 function queryCondition(match: NamedMatch): Condition {

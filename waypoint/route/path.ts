@@ -109,7 +109,7 @@ function normaliseSegment(raw: string): string | RefusedTarget {
       at += 2
       if (byte >= 0x80) {
         highBytes.push(byte)
-        if (raw.charCodeAt(at + 1) === percent) continue
+        continue
       }
     }
     if (highBytes.length > 0) {

@@ -48,15 +48,35 @@ describe('compileHttpTable', () => {
       [request('GET /v2'), request('GET /v2/'), request('GET /v2/x'), request('GET /v2/x/y?z')],
       [request('GET /v2x'), request('GET /V2'), request('GET /v'), request('GET /'), request('GET /x/v2'), request('GET *')],
     ],
-    ['a trailing slash of a prefix is ignored', path('prefix', '/v2/'), [request('GET /v2'), request('GET /v2/'), request('GET /v2/x')], [request('GET /v2x')]],
+    [
+      'a trailing slash of a prefix is ignored',
+      path('prefix', '/v2/'),
+      [request('GET /v2'), request('GET /v2/'), request('GET /v2/x')],
+      [request('GET /v2x')],
+    ],
     ['the root prefix takes everything', path('prefix', '/'), [request('GET /'), request('GET /a/b'), request('OPTIONS *')], []],
-    ['an exact path is that path only', path('exact', '/v2'), [request('GET /v2'), request('GET /v2?x')], [request('GET /v2/'), request('GET /v2/x'), request('GET /V2')]],
+    [
+      'an exact path is that path only',
+      path('exact', '/v2'),
+      [request('GET /v2'), request('GET /v2?x')],
+      [request('GET /v2/'), request('GET /v2/x'), request('GET /V2')],
+    ],
     ['an exact path may end in a slash', path('exact', '/v2/'), [request('GET /v2/')], [request('GET /v2')]],
-    ['a path in a manifest means its normal form', path('exact', '/caf%c3%a9/%7Ea'), [request('GET /caf%C3%A9/~a')], [request('GET /caf%c3%a9/%7Ea')]],
+    [
+      'a path in a manifest means its normal form',
+      path('exact', '/caf%c3%a9/%7Ea'),
+      [request('GET /caf%C3%A9/~a')],
+      [request('GET /caf%c3%a9/%7Ea')],
+    ],
     ['a prefix in a manifest means its normal form', path('prefix', '/%7ea/'), [request('GET /~a/b')], [request('GET /%7ea/b')]],
     ['a path that has no normal form fits nothing', path('exact', '/a%2Fb'), [], [request('GET /a%2Fb'), request('GET /a/b')]],
     ['a path with a query fits nothing', path('prefix', '/a?b'), [], [request('GET /a?b'), request('GET /a')]],
-    ['a path pattern matches the whole path', path('regex', '/v[0-9]+'), [request('GET /v2'), request('GET /v10?x=/')], [request('GET /v2/x'), request('GET /x/v2')]],
+    [
+      'a path pattern matches the whole path',
+      path('regex', '/v[0-9]+'),
+      [request('GET /v2'), request('GET /v10?x=/')],
+      [request('GET /v2/x'), request('GET /x/v2')],
+    ],
     ['a pattern that RE2 refuses fits nothing', path('regex', '(?=a)'), [], [request('GET /'), request('GET /a')]],
     ['a method is exact', path('prefix', '/', { method: 'GET' }), [request('GET /')], [request('get /'), request('HEAD /')]],
     [
@@ -71,7 +91,12 @@ describe('compileHttpTable', () => {
       [request('GET /', 'accept', 'a', 'x', 'y', 'accept', 'b'), request('GET /', 'accept', 'a,b')],
       [request('GET /', 'accept', 'a'), request('GET /', 'accept', 'b', 'accept', 'a')],
     ],
-    ['cookie crumbs are one value', path('prefix', '/', { headers: [regex('cookie', '.*a=1; b=2.*')] }), [request('GET /', 'cookie', 'a=1', 'cookie', 'b=2')], []],
+    [
+      'cookie crumbs are one value',
+      path('prefix', '/', { headers: [regex('cookie', '.*a=1; b=2.*')] }),
+      [request('GET /', 'cookie', 'a=1', 'cookie', 'b=2')],
+      [],
+    ],
     ['a header name ignores case', path('prefix', '/', { headers: [exact('X-User', 'a')] }), [request('GET /', 'x-user', 'a')], []],
     [
       'of a header named twice, the first counts',
@@ -92,14 +117,29 @@ describe('compileHttpTable', () => {
       [request('GET /?q=a%20b%2F%C3%BC'), request('GET /?q=a+b/%c3%bc'), request('GET /?x&%71=a%20b/%C3%BC')],
       [request('GET /?q=a%2520b'), request('GET /?Q=a+b/%c3%bc'), request('GET /'), request('GET /?')],
     ],
-    ['of a repeated query parameter, the first counts', path('prefix', '/', { query: [exact('q', '1')] }), [request('GET /?q=1&q=2')], [request('GET /?q=2&q=1'), request('GET /?q&q=1')]],
-    ['of a query parameter named twice in a match, the first counts', path('prefix', '/', { query: [exact('q', '1'), exact('q', '2')] }), [request('GET /?q=1')], [request('GET /?q=2')]],
+    [
+      'of a repeated query parameter, the first counts',
+      path('prefix', '/', { query: [exact('q', '1')] }),
+      [request('GET /?q=1&q=2')],
+      [request('GET /?q=2&q=1'), request('GET /?q&q=1')],
+    ],
+    [
+      'of a query parameter named twice in a match, the first counts',
+      path('prefix', '/', { query: [exact('q', '1'), exact('q', '2')] }),
+      [request('GET /?q=1')],
+      [request('GET /?q=2')],
+    ],
     ['a broken escape in a query stands for itself', path('prefix', '/', { query: [exact('q', '100%')] }), [request('GET /?q=100%')], []],
     [
       'all fields of a match have to fit',
       path('prefix', '/a', { method: 'PUT', headers: [exact('h', '1')], query: [exact('q', '1')] }),
       [request('PUT /a/b?q=1', 'h', '1')],
-      [request('GET /a/b?q=1', 'h', '1'), request('PUT /b?q=1', 'h', '1'), request('PUT /a?q=2', 'h', '1'), request('PUT /a?q=1', 'h', '2')],
+      [
+        request('GET /a/b?q=1', 'h', '1'),
+        request('PUT /b?q=1', 'h', '1'),
+        request('PUT /a?q=2', 'h', '1'),
+        request('PUT /a?q=1', 'h', '2'),
+      ],
     ],
   ]
   for (const [title, match, fits, not] of fitting) {
@@ -116,12 +156,32 @@ describe('compileHttpTable', () => {
     ['a regular expression before a prefix', path('regex', '/.*'), path('prefix', '/a/b', rich)],
     ['the longer prefix', path('prefix', '/a/b'), path('prefix', '/a', rich)],
     ['any prefix before the root', path('prefix', '/a'), path('prefix', '/', rich)],
-    ['a method before headers', path('prefix', '/a', { method: 'GET' }), path('prefix', '/a', { headers: rich.headers, query: rich.query })],
-    ['a method before headers on regular expressions, whatever their length', path('regex', '/.*', { method: 'GET' }), path('regex', '/a/[b]', { headers: rich.headers })],
-    ['more headers', path('prefix', '/a', { headers: rich.headers }), path('prefix', '/a', { headers: [exact('a', '1')], query: rich.query })],
+    [
+      'a method before headers',
+      path('prefix', '/a', { method: 'GET' }),
+      path('prefix', '/a', { headers: rich.headers, query: rich.query }),
+    ],
+    [
+      'a method before headers on regular expressions, whatever their length',
+      path('regex', '/.*', { method: 'GET' }),
+      path('regex', '/a/[b]', { headers: rich.headers }),
+    ],
+    [
+      'more headers',
+      path('prefix', '/a', { headers: rich.headers }),
+      path('prefix', '/a', { headers: [exact('a', '1')], query: rich.query }),
+    ],
     ['more query parameters', path('prefix', '/a', { query: rich.query }), path('prefix', '/a', { query: [exact('q', '1')] })],
-    ['a trailing slash does not make a prefix longer: more headers win', path('prefix', '/a', { headers: [exact('a', '1')] }), path('prefix', '/a/')],
-    ['a header named twice counts once', path('prefix', '/a', { headers: rich.headers }), path('prefix', '/a', { headers: [exact('a', '1'), exact('a', '2'), exact('A', '3')], query: rich.query })],
+    [
+      'a trailing slash does not make a prefix longer: more headers win',
+      path('prefix', '/a', { headers: [exact('a', '1')] }),
+      path('prefix', '/a/'),
+    ],
+    [
+      'a header named twice counts once',
+      path('prefix', '/a', { headers: rich.headers }),
+      path('prefix', '/a', { headers: [exact('a', '1'), exact('a', '2'), exact('A', '3')], query: rich.query }),
+    ],
   ]
   for (const [title, better, worse] of orders) {
     it(`prefers ${title}, in whatever order the rules stand`, () => {
@@ -129,6 +189,8 @@ describe('compileHttpTable', () => {
       assert.equal(winner([rule('better', better), rule('worse', worse)], head), 'better')
       assert.equal(winner([rule('worse', worse), rule('better', better)], head), 'better')
       assert.equal(winner([rule('worse', worse)], head), 'worse')
+      const verdicts = compileHttpTable([rule('worse', worse), rule('better', better)]).explain(head).map(({ verdict }) => verdict)
+      assert.deepEqual(verdicts, ['won', 'matches, but ranks lower'])
     })
   }
 
@@ -171,9 +233,19 @@ describe('compileHttpTable', () => {
     const answer = table.explain(request('GET /v2/x', 'x-user', 'eve')).map(({ id, ...rest }) => ({ name: id.name, ...rest }))
     assert.deepEqual(answer, [
       { name: 'post', match: 'path = /v2/x, method POST', verdict: 'no match', why: 'wants method POST, the request has method GET' },
-      { name: 'user', match: 'path prefix /v2, header x-user = "jason"', verdict: 'no match', why: 'wants header x-user = "jason", the request has header x-user = "eve"' },
+      {
+        name: 'user',
+        match: 'path prefix /v2, header x-user = "jason"',
+        verdict: 'no match',
+        why: 'wants header x-user = "jason", the request has header x-user = "eve"',
+      },
       { name: 'v2', match: 'path prefix /v2', verdict: 'won', why: 'the first in order of precedence that fits' },
-      { name: 'late', match: 'path prefix /v2', verdict: 'matches, but ranks lower', why: 'equal in everything else, the oldest route goes first, then namespace/name, then the rule in the route' },
+      {
+        name: 'late',
+        match: 'path prefix /v2',
+        verdict: 'matches, but ranks lower',
+        why: 'equal in everything else, the oldest route goes first, then namespace/name, then the rule in the route',
+      },
       { name: 'all', match: 'path prefix /', verdict: 'matches, but ranks lower', why: 'the longer path prefix goes first' },
     ])
   })

@@ -88,5 +88,6 @@ function explainEntry(entry: TableEntry, winner: TableEntry | undefined, head: R
     return { id, match, verdict: 'matches, but ranks lower', why: whyRanksLower(entry.rank, winner.rank, criteria) }
   }
   const failed = entry.match.conditions.find((each) => !each.test(head))
-  return { id, match, verdict: 'no match', why: failed === undefined ? '' : `wants ${failed.words}, the request has ${failed.actual(head)}` }
+  const why = failed === undefined ? '' : `wants ${failed.words}, the request has ${failed.actual(head)}`
+  return { id, match, verdict: 'no match', why }
 }
