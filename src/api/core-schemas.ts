@@ -7,6 +7,7 @@ const text: Schema = { type: 'string' }
 const flag: Schema = { type: 'boolean' }
 const label: Schema = { type: 'string', maxLength: 63, pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$' }
 const ip: Schema = { type: 'string', format: 'ip' }
+const clusterIP: Schema = { type: 'string', format: 'cluster-ip' }
 const port: Schema = { type: 'integer', minimum: 1, maximum: 65535 }
 const protocol: Schema = { type: 'string', enum: ['TCP', 'UDP', 'SCTP'], default: 'TCP' }
 const strings: Schema = { type: 'object', additionalProperties: text }
@@ -43,8 +44,8 @@ const servicePort = map(
 
 const serviceSpec = map({
   type: { type: 'string', enum: ['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'], default: 'ClusterIP' },
-  clusterIP: { anyOf: [ip, { enum: ['None', ''] }], type: 'string' },
-  clusterIPs: list({ anyOf: [ip, { enum: ['None', ''] }], type: 'string' }, { maxItems: 2, 'x-kubernetes-list-type': 'set' }),
+  clusterIP,
+  clusterIPs: list(clusterIP, { maxItems: 2, 'x-kubernetes-list-type': 'set' }),
   externalName: text,
   ports: list(servicePort, { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['port', 'protocol'] }),
   selector: strings,
@@ -69,7 +70,7 @@ const endpoint = map(
   ['addresses'],
 )
 
-const endpointPort = map({ name: { anyOf: [label, { enum: [''] }], type: 'string' }, port, protocol, appProtocol: text })
+const endpointPort = map({ name: { ...label, pattern: `^$|${label.pattern ?? ''}` }, port, protocol, appProtocol: text })
 
 const podSpec: Schema = {
   ...map({
@@ -81,7 +82,7 @@ const podSpec: Schema = {
   ...any,
 }
 
-const podStatus: Schema = { ...map({ phase: text, podIP: { anyOf: [ip, { enum: [''] }], type: 'string' }, podIPs: list(map({ ip }, ['ip'])) }), ...any }
+const podStatus: Schema = { ...map({ phase: text, podIP: text, podIPs: list(map({ ip }, ['ip'])) }), ...any }
 
 const secretData: Schema = { type: 'object', additionalProperties: { type: 'string', format: 'byte' } }
 

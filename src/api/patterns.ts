@@ -30,6 +30,7 @@ export function matchesPattern(pattern: string, value: string): boolean {
 
 const words: Readonly<Record<string, string>> = {
   '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$': 'a DNS label: lower-case letters, digits and `-`, starting and ending with a letter or digit',
+  '^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?$': 'nothing, or a DNS label: lower-case letters, digits and `-`',
   '^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$':
     'a DNS name: labels of lower-case letters, digits and `-`, joined by `.`, without a port',
   '^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$':

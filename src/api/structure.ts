@@ -86,6 +86,7 @@ function checkText(schema: Schema, value: string, problem: Report): void {
 
 const formats: Readonly<Record<string, { readonly test: (text: string) => boolean; readonly expected: string }>> = {
   'ip': { test: (text) => isIP(text) !== 0, expected: 'an IP address' },
+  'cluster-ip': { test: (text) => text === '' || text === 'None' || isIP(text) !== 0, expected: 'an IP address, or None' },
   'ipv4': { test: isIPv4, expected: 'an IPv4 address' },
   'ipv6': { test: isIPv6, expected: 'an IPv6 address' },
   'date-time': { test: (text) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/.test(text) && !Number.isNaN(Date.parse(text)), expected: 'a time such as 2026-01-31T12:00:00Z' },

@@ -27,6 +27,9 @@ export interface ValidateOptions {
 /** Kinds of others that share their name with one of ours. */
 const namesakes: Readonly<Record<string, readonly string[]>> = { Gateway: ['networking.istio.io'], Service: ['serving.knative.dev'] }
 
+/** Kinds of Gateway API that are not ours and are not misspellings of one that is. */
+const unread = ['UDPRoute', 'BackendTLSPolicy', 'ListenerSet']
+
 /**
  * Judges one object as the API server would: names, shape, defaults, rules. Never throws, whatever `value` is.
  * @param value as JSON or YAML gives it
@@ -76,7 +79,7 @@ function foreign(ref: ObjectRef | undefined, apiVersion: string, kind: string): 
   const near = Object.keys(kinds).find((each) => each.toLowerCase() === kind.toLowerCase() && each !== kind)
   if (near !== undefined) return invalid(ref, [error(['kind'], `unknown kind ${show(kind)}`, `did you mean ${near}?`)])
   const ours = Object.entries(kinds).filter(([, info]) => info.group === groupOf(apiVersion))
-  const like = suggest(kind, ours.map(([name]) => name))
+  const like = unread.includes(kind) ? undefined : suggest(kind, ours.map(([name]) => name))
   const advice = like === undefined ? 'remove it from the folder if it was meant for the mesh' : `did you mean ${like}?`
   const message = `kind ${show(kind)} of ${show(apiVersion)} is not read by the mesh and is ignored`
   return { kind: 'ignored', ref, problems: [{ severity: 'warning', path: ['kind'], message, advice }] }

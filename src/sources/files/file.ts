@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { open } from 'node:fs/promises'
-import { describeRef, type ObjectRef } from '../../model/refs.ts'
+import type { ObjectRef } from '../../model/refs.ts'
 import type { Problem } from '../../api/problem.ts'
 import { refOf, type Resource } from '../../api/resources.ts'
 import { validate, type ValidateOptions } from '../../api/validate.ts'
@@ -113,7 +113,7 @@ async function readText(path: string, text: string, before: FileState | undefine
 /** The problem of the later one of two objects with one name. */
 export function duplicate(file: string, place: Place, ref: ObjectRef, firstFile: string, first: Place): Problem {
   const at = `${firstFile}:${first.line}:${first.column}`
-  const message = `${describeRef(ref)} is defined twice: here, at ${file}:${place.line}:${place.column}, and at ${at}, which is the one in force`
+  const message = `is defined twice: here, at ${file}:${place.line}:${place.column}, and at ${at}, which is the one in force`
   return { severity: 'error', file, line: place.line, column: place.column, ref, field: '', message, advice: 'remove or rename one of the two' }
 }
 

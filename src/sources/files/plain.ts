@@ -21,7 +21,7 @@ export class PlainError extends Error {
 
 interface Anchor {
   readonly value: unknown
-  /** Number of values in it. */
+  /** Number of values in it, with those of its own aliases. */
   readonly weight: number
 }
 
@@ -47,11 +47,11 @@ export function plainOf(document: Document): unknown {
       if (aliased > maxAliasedValues) throw new PlainError('its aliases stand for too many values', start, `write the values out; at most ${maxAliasedValues} may come from aliases`)
       return anchor.value
     }
-    const before = visited++
+    const before = visited++ + aliased
     const anchorName = isScalar(node) || isMap(node) || isSeq(node) ? node.anchor : undefined
     if (anchorName !== undefined) anchors.set(anchorName, undefined)
     const value = collection(node, depth, start)
-    if (anchorName !== undefined) anchors.set(anchorName, { value, weight: visited - before })
+    if (anchorName !== undefined) anchors.set(anchorName, { value, weight: visited + aliased - before })
     return value
   }
 
