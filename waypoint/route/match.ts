@@ -1,6 +1,7 @@
 import { compilePattern, patternProblem } from '../../src/kit/regex.ts'
 import type { GrpcMatch, HttpMatch, NamedMatch, StringMatch } from '../../src/model/route.ts'
 import type { RequestHead } from '../compiled.ts'
+import { firstSegmentLookup } from './first-segment.ts'
 import { headerValue } from './headers.ts'
 import { normaliseTarget } from './path.ts'
 import { pathRank } from './precedence.ts'
@@ -13,7 +14,7 @@ export interface Condition {
   readonly test: (head: RequestHead) => boolean
   /** What the request has in its place, or why the test can't fit: follows "the request has". */
   readonly actual: (head: RequestHead) => string
-  /** Present if the test compares one value of the request for equality: what an index can look up. */
+  /** Present if the test can only fit requests that have one certain value: what an index can look up. */
   readonly lookup?: Lookup
 }
 
@@ -102,7 +103,8 @@ function grpcSlash(path: string): number | undefined {
 function compilePath(path: HttpMatch['path']): { condition: Condition; key: PathKey; prefix: string | undefined } {
   if (path.type === 'regex') {
     const condition = compare('path', { type: 'regex', value: path.value }, (head) => head.path)
-    return { condition, key: { kind: 'scan' }, prefix: undefined }
+    const lookup = firstSegmentLookup(path.value)
+    return { condition: lookup === undefined ? condition : { ...condition, lookup }, key: { kind: 'scan' }, prefix: undefined }
   }
   // Requests are judged in their normal form, so the rule is brought to it too: `/caf%c3%a9` in a manifest means `/caf%C3%A9`.
   const normal = normaliseTarget(path.value)

@@ -187,8 +187,8 @@ describe('normaliseTarget', () => {
 
   it('never touches a query that it accepts', () => {
     fc.assert(
-      fc.property(fc.webPath(), fc.webQueryParameters(), (path, query) => {
-        const answer = normaliseTarget(`/${path}?${query}`)
+      fc.property(wildTarget, fc.string({ unit: 'grapheme-ascii' }), (target, query) => {
+        const answer = normaliseTarget(`${target.replaceAll('?', '')}?${query}`)
         if ('path' in answer) assert.equal(answer.query, `?${query}`)
       }),
     )

@@ -8,7 +8,8 @@ import { compileGrpcTable, compileHttpTable } from './table.ts'
 // that literal patterns may run on RegExp here.
 
 const patterns: Readonly<Record<string, RegExp>> = {
-  '/a.*': /^\/a.*$/, '/.*b': /^\/.*b$/, '[01]': /^[01]$/, '.*': /^.*$/, 's.*': /^s.*$/, 'a\\.S[12]': /^a\.S[12]$/,
+  '/a.*': /^\/a.*$/, '/a/.*': /^\/a\/.*$/, '/a/?b?': /^\/a\/?b?$/, '/b/(a|b)': /^\/b\/(a|b)$/, '/ab/(a)|/b': /^\/ab\/(a)$|^\/b$/,
+  '/.*b': /^\/.*b$/, '[01]': /^[01]$/, '.*': /^.*$/, 's.*': /^s.*$/, 'a\\.S[12]': /^a\.S[12]$/,
 }
 const whole = (pattern: string, value: string): boolean => patterns[pattern]?.test(value) === true
 
@@ -106,7 +107,7 @@ const httpMatch: fc.Arbitrary<HttpMatch> = fc.record({
   path: fc.oneof(
     anyPath.map((value) => ({ type: 'exact' as const, value })),
     anyPath.map((value) => ({ type: 'prefix' as const, value })),
-    fc.constantFrom('/a.*', '/.*b').map((value) => ({ type: 'regex' as const, value })),
+    fc.constantFrom('/a.*', '/.*b', '/a/.*', '/a/?b?', '/b/(a|b)', '/ab/(a)|/b').map((value) => ({ type: 'regex' as const, value })),
   ),
   method: fc.option(fc.constantFrom('GET', 'PUT'), { nil: undefined, freq: 2 }),
   headers: named(['x', 'y']),
@@ -230,7 +231,7 @@ describe('a table of 5,000 rules', () => {
     return reads
   }
   const many = Array.from({ length: 5_000 }, (_, at) => at)
-  const of = (type: 'exact' | 'prefix', value: string, rest: Partial<HttpMatch> = {}): HttpMatch => ({
+  const of = (type: HttpMatch['path']['type'], value: string, rest: Partial<HttpMatch> = {}): HttpMatch => ({
     path: { type, value },
     headers: [],
     query: [],
@@ -241,6 +242,7 @@ describe('a table of 5,000 rules', () => {
   const shapes: readonly Shape[] = [
     ['exact paths', (at) => of('exact', `/p${at}`), '/p4999', [], ''],
     ['prefixes', (at) => of('prefix', `/p${at}`), '/p4999/x', [], ''],
+    ['regular expressions', (at) => of('regex', `/p${at}/v[0-9]+/(a|b)`), '/p4999/v1/a', [], ''],
     ['nested prefixes', (at) => of('prefix', `/${at % 70}/${at}`), '/29/4999/x', [], ''],
     [
       'values of a header',
