@@ -1,5 +1,5 @@
 import { constants, performServerHandshake } from 'node:http2'
-import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
+import type { ServerHttp2Stream } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { Cancel, Clock } from '../../src/kit/clock.ts'
 import { reason as reasonOf } from '../../src/model/reasons.ts'
@@ -28,7 +28,7 @@ export interface Http2ServerOptions {
 /** Requests that are refused before the connection itself is: each of them costs us more than its sender. */
 const maxRefusals = 100
 const connectionWindow = 16 * 1024 * 1024
-/** Milliseconds that the peer has to answer the PING that goes with the first GOAWAY, and to close when all is answered. */
+/** Milliseconds that the peer has to close its side once all is answered. */
 const graceMs = 1000
 
 /**
@@ -85,12 +85,6 @@ export function serveHttp2(stream: Duplex, handler: ExchangeHandler, options: Ht
     graceTimer?.()
     graceTimer = clock.after(graceMs, () => stream.destroy())
   }
-  const refuseNew = (): void => {
-    graceTimer?.()
-    if (session.destroyed || session.closed) return
-    session.close()
-    if (active === 0) closeSoon()
-  }
   const strike = (): void => {
     if (++refusals !== maxRefusals) return
     onProtocolError('malformed-request', `${maxRefusals} refused requests on one connection`)
@@ -144,8 +138,10 @@ export function serveHttp2(stream: Duplex, handler: ExchangeHandler, options: Ht
     drain: () => {
       if (draining || session.destroyed) return
       draining = true
-      graceTimer = clock.after(graceMs, refuseNew)
-      announceDrain(session, refuseNew)
+      // One GOAWAY, not the two that RFC 9113 §6.8 describes: once node:http2 has sent any, nghttp2 ignores new streams, whatever the
+      // last stream was said to be. Its id tells the client which requests it may safely send again elsewhere.
+      session.close()
+      if (active === 0) closeSoon()
     },
     destroy: () => {
       // With a code: without one node resets its streams with NO_ERROR, and the client takes a cut answer for a whole one.
@@ -154,19 +150,6 @@ export function serveHttp2(stream: Duplex, handler: ExchangeHandler, options: Ht
     },
   }
   return connection
-}
-
-/**
- * First GOAWAY of two: "open no more", while streams that are on their way are still served. Once the PING behind it is answered no
- * such stream can be left, and the final GOAWAY refuses nothing. Source: RFC 9113 §6.8.
- */
-function announceDrain(session: ServerHttp2Session, done: () => void): void {
-  try {
-    session.goaway(constants.NGHTTP2_NO_ERROR, 2 ** 31 - 1)
-    session.ping(done)
-  } catch {
-    done()
-  }
 }
 
 function refuse(stream: ServerHttp2Stream, refusal: Refusal, raw: readonly string[]): void {

@@ -117,7 +117,7 @@ export class UpstreamTry {
       if (chunk === null) this.#whole ??= !stream.closed
       return push(chunk, encoding)
     }
-    stream.on('error', (error) => {
+    stream.on('error', (error: Error) => {
       this.#error = error
     })
     stream.on('headers', (_object, _flags, raw: readonly string[]) => {

@@ -44,7 +44,6 @@ export function echoClient(port: number, options: ChannelOptions = {}): Client {
   return new EchoClient(`127.0.0.1:${port}`, credentials.createInsecure(), {
     'grpc.max_receive_message_length': -1,
     'grpc.use_local_subchannel_pool': 1,
-    'grpc.enable_retries': 0,
     ...options,
   })
 }
