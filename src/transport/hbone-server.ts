@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream'
 import { createServer } from 'node:tls'
 import type { TLSSocket } from 'node:tls'
 import type { Cancel, Clock } from '../kit/clock.ts'
-import type { CredentialSource } from '../model/credentials.ts'
+import type { CredentialSource, Credentials } from '../model/credentials.ts'
 import type { Identity } from '../model/identity.ts'
 import type { ReasonCode } from '../model/reasons.ts'
 import { parseAuthority } from './authority.ts'
@@ -13,7 +13,7 @@ import { contextOptions, serverOptions } from './contexts.ts'
 import { stillTrusted, verifyPeer } from './peer.ts'
 import type { PeerCheck, VerifiedPeer } from './peer.ts'
 import { at, reasonHeader, sessionOptions, sessionWindowBytes, watchLiveness } from './session.ts'
-import { parseTrustBundle } from './svid.ts'
+import { certificatesInPem, parseTrustBundle } from './svid.ts'
 import { reset } from './tunnel.ts'
 
 export interface HboneServerLimits {
@@ -119,8 +119,8 @@ export async function listenHbone(options: HboneServerOptions): Promise<HboneSer
   const sockets = new Set<Socket>()
   let tunnels = 0
   let draining = false
-  let bundle = parseTrustBundle(credentials.current().trustBundlePem)
-  const check = (): PeerCheck => ({ bundle, trustDomain, nowMs: clock.now(), usage: 'client' })
+  let trust = trustOf(credentials.current())
+  const check = (): PeerCheck => ({ ...trust, trustDomain, nowMs: clock.now(), usage: 'client' })
 
   const server = createServer({ ...serverOptions(credentials.current(), limits.handshakeTimeoutMs), noDelay: true })
   server.maxConnections = limits.maxSessions
@@ -185,7 +185,7 @@ export async function listenHbone(options: HboneServerOptions): Promise<HboneSer
   }
 
   const stopWatching = credentials.onChange((next) => {
-    bundle = parseTrustBundle(next.trustBundlePem)
+    trust = trustOf(next)
     server.setSecureContext(contextOptions(next))
     const now = check()
     for (const { session, peer } of sessions) if (!stillTrusted(peer, now)) session.close()
@@ -230,6 +230,10 @@ export async function listenHbone(options: HboneServerOptions): Promise<HboneSer
       await done
     },
   }
+}
+
+function trustOf(credentials: Credentials): Pick<PeerCheck, 'bundle' | 'intermediates'> {
+  return { bundle: parseTrustBundle(credentials.trustBundlePem), intermediates: certificatesInPem(credentials.certificateChainPem).slice(1) }
 }
 
 function incoming(

@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { buffer } from 'node:stream/consumers'
+import { systemClock } from '../kit/clock.ts'
+import { createHboneClient } from './hbone-client.ts'
+import type { HboneClient } from './hbone-client.ts'
+import { listenHbone } from './hbone-server.ts'
+import { dialLoopback, listenTcp, testMesh } from './testing/mesh.ts'
+import { splice } from './tunnel.ts'
+import type { SpliceResult } from './tunnel.ts'
+
+/**
+ * client socket ─ splice ─ HBONE client ═ HBONE server ─ splice ─ application socket: all that a captured connection passes.
+ */
+interface Leg {
+  readonly dial: () => Promise<Socket>
+  readonly app: () => Promise<Socket>
+  readonly results: Promise<SpliceResult>[]
+  readonly client: HboneClient
+  readonly close: () => Promise<void>
+}
+
+async function leg(): Promise<Leg> {
+  const mesh = testMesh()
+  const waiting: ((socket: Socket) => void)[] = []
+  const arrived: Socket[] = []
+  const results: Promise<SpliceResult>[] = []
+  const app = await listenTcp((socket) => {
+    const next = waiting.shift()
+    if (next === undefined) arrived.push(socket)
+    else next(socket)
+  })
+  const server = await listenHbone({
+    credentials: mesh.source('server'),
+    host: '127.0.0.1',
+    port: 0,
+    clock: systemClock,
+    onTunnel: (tunnel) => void dialLoopback(app.port).then((backend) => results.push(splice(tunnel.accept(), backend).done)),
+  })
+  const client = createHboneClient({ credentials: mesh.source('client'), clock: systemClock })
+  const entry = await listenTcp((socket) => {
+    const request = { host: '127.0.0.1', port: server.address.port, authority: '10.0.0.1:80', peer: { kind: 'identity', id: mesh.id('server') } } as const
+    void client.connect(request).then((tunnel) => results.push(splice(socket, tunnel).done))
+  })
+  return {
+    dial: () => dialLoopback(entry.port),
+    app: () => new Promise((resolve) => {
+      const socket = arrived.shift()
+      if (socket === undefined) waiting.push(resolve)
+      else resolve(socket)
+    }),
+    results,
+    client,
+    close: async () => {
+      entry.close()
+      app.close()
+      client.close()
+      await server.close()
+    },
+  }
+}
+
+/** Unlike `once`, not rejected by an error. */
+const closed = (stream: Duplex): Promise<void> => new Promise((resolve) => { if (stream.closed) resolve(); else stream.once('close', resolve) })
+const megabytes = (count: number): Buffer => Buffer.alloc(count * 1024 * 1024, 'x')
+
+describe('splice', () => {
+  let all: Leg
+  before(async () => { all = await leg() })
+  after(() => all.close())
+
+  const pair = async (): Promise<{ socket: Socket; app: Socket }> => {
+    const [socket, app] = await Promise.all([all.dial(), all.app()])
+    return { socket, app }
+  }
+
+  it('carries bytes both ways and ends cleanly by halves: an upload that ends is answered', async () => {
+    const { socket, app } = await pair()
+    socket.end(megabytes(5))
+    assert.equal((await buffer(app)).length, 5 * 1024 * 1024)
+    app.end(megabytes(3))
+    assert.equal((await buffer(socket)).length, 3 * 1024 * 1024)
+    await Promise.all([closed(socket), closed(app)])
+    const results = await Promise.all(all.results.splice(0))
+    assert.deepEqual(results.map(({ ended, bytesAtoB, bytesBtoA }) => [ended, bytesAtoB, bytesBtoA]), [['clean', 5 << 20, 3 << 20], ['clean', 5 << 20, 3 << 20]])
+  })
+
+  it('lets the application end first and still takes the rest of the upload', async () => {
+    const { socket, app } = await pair()
+    app.end('answer')
+    assert.equal(String(await buffer(socket)), 'answer')
+    socket.end('late upload')
+    assert.equal(String(await buffer(app)), 'late upload')
+    assert.deepEqual((await Promise.all(all.results.splice(0))).map(({ ended }) => ended), ['clean', 'clean'])
+  })
+
+  it('passes a reset of the client on to the application, as a reset', async () => {
+    const { socket, app } = await pair()
+    socket.write('half a request')
+    await once(app, 'data')
+    socket.resetAndDestroy()
+    await assert.rejects(buffer(app), { code: 'ECONNRESET' })
+    const results = await Promise.all(all.results.splice(0))
+    assert.deepEqual(results.map(({ ended }) => ended), ['reset', 'reset'])
+  })
+
+  it('passes a reset in the middle of a bulk answer on to the client: a truncated answer never looks complete', async () => {
+    for (const size of [0, 1, 20_000, 3_000_000]) {
+      const { socket, app } = await pair()
+      socket.write('request')
+      await once(app, 'data')
+      const answer = buffer(socket)
+      if (size > 0) app.write(Buffer.alloc(size), () => app.resetAndDestroy())
+      else app.resetAndDestroy()
+      await assert.rejects(answer, { code: 'ECONNRESET' }, `after ${size} bytes`)
+    }
+    const results = await Promise.all(all.results.splice(0))
+    assert.ok(results.every(({ ended }) => ended === 'reset'))
+  })
+
+  it('passes a reset on that comes after one side has ended', async () => {
+    const { socket, app } = await pair()
+    socket.end('whole request')
+    assert.equal(String(await buffer(app)), 'whole request')
+    const answer = buffer(socket)
+    app.write('half an ans', () => app.resetAndDestroy())
+    await assert.rejects(answer, { code: 'ECONNRESET' })
+    all.results.length = 0
+  })
+
+  it('resets the application when the session under the tunnel dies', async () => {
+    const own = await leg()
+    const [socket, app] = await Promise.all([own.dial(), own.app()])
+    socket.write('x')
+    await once(app, 'data')
+    const ends = [assert.rejects(buffer(app), { code: 'ECONNRESET' }), assert.rejects(buffer(socket), { code: 'ECONNRESET' })]
+    own.client.close()
+    await Promise.all(ends)
+    await own.close()
+  })
+
+  it('resets a side whose other side was gone before it began', async () => {
+    const [socket, app] = await Promise.all([all.dial(), all.app()])
+    const [other] = await Promise.all([all.dial(), all.app()])
+    other.destroy()
+    assert.deepEqual(await splice(other, socket).done, { bytesAtoB: 0, bytesBtoA: 0, ended: 'reset', resetBy: 'a' })
+    await assert.rejects(buffer(app), { code: 'ECONNRESET' })
+    all.results.length = 0
+  })
+
+  it('holds little for 40 readers that stall in bulk answers, and serves small requests beside them', async function () {
+    this.timeout(60_000)
+    const stalled: { socket: Socket; app: Socket; sent: () => number }[] = []
+    const block = megabytes(1)
+    for (let index = 0; index < 40; index++) {
+      const { socket, app } = await pair()
+      socket.pause()
+      let sent = 0
+      const push = (): void => {
+        while (sent < 100 && app.write(block)) sent++
+        sent++
+      }
+      app.on('drain', push)
+      push()
+      stalled.push({ socket, app, sent: () => sent })
+    }
+    for (let round = 0; round < 200; round++) {
+      const { socket, app } = await pair()
+      socket.end('ping')
+      assert.equal(String(await buffer(app)), 'ping')
+      app.end('pong')
+      assert.equal(String(await buffer(socket)), 'pong')
+    }
+    // Kernel buffers, windows of the streams and our own: far below the 100 MB that each sender has to say.
+    for (const { sent } of stalled) assert.ok(sent() <= 20, `a stalled tunnel took ${sent()} MiB`)
+    for (const { socket } of stalled) socket.resetAndDestroy()
+    await Promise.all(stalled.map(({ app }) => closed(app)))
+    const results = await Promise.all(all.results.splice(0))
+    assert.equal(results.filter(({ ended }) => ended === 'clean').length, 400)
+  })
+})
