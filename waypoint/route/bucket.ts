@@ -1,5 +1,6 @@
 import type { RequestHead, RuleMatch } from '../compiled.ts'
-import type { CompiledMatch, Lookup } from './match.ts'
+import type { Lookup } from './lookup.ts'
+import type { CompiledMatch } from './match.ts'
 import type { Rank } from './precedence.ts'
 
 /** One match of one rule in a table. */

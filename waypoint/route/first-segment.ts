@@ -1,5 +1,5 @@
 import type { RequestHead } from '../compiled.ts'
-import type { Lookup } from './match.ts'
+import type { Lookup } from './lookup.ts'
 
 /**
  * What a path pattern says for certain about the first segment of every path that it matches: `/orders/v[0-9]+` only matches paths

@@ -3,6 +3,7 @@ import type { GrpcMatch, HttpMatch, NamedMatch, StringMatch } from '../../src/mo
 import type { RequestHead } from '../compiled.ts'
 import { firstSegmentLookup } from './first-segment.ts'
 import { headerValue } from './headers.ts'
+import type { Lookup } from './lookup.ts'
 import { normaliseTarget } from './path.ts'
 import { pathRank } from './precedence.ts'
 import { queryValue } from './query.ts'
@@ -16,14 +17,6 @@ export interface Condition {
   readonly actual: (head: RequestHead) => string
   /** Present if the test can only fit requests that have one certain value: what an index can look up. */
   readonly lookup?: Lookup
-}
-
-/** A value of the request by which matches are indexed. */
-export interface Lookup {
-  /** The same for all lookups that read the same value: `header x-user`. */
-  readonly id: string
-  readonly read: (head: RequestHead) => string | undefined
-  readonly value: string
 }
 
 /** Where a match stands in the index of paths; `never` if its path can't be that of any request. */
