@@ -155,7 +155,7 @@ describe('a malformed HTTP/1 request', () => {
       const text = await ask(server.port, `${bytes}GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n`)
       assert.ok(text.startsWith(`HTTP/1.1 ${status} `), text)
       assert.match(text, /\r\nconnection: close\r\n/)
-      assert.equal(text.match(/^HTTP/gm)?.length, 1, text)
+      assert.equal(text.match(/HTTP\/1\.1 \d{3} /g)?.length, 1, text)
       assert.equal(server.errors.length, 1)
       assert.equal(server.exchanges.filter((each) => each.head.target !== '/').length, 0)
     })
