@@ -61,7 +61,7 @@ function filterOf(draft: RuleDraft, spec: HttpRouteFilter): Filter {
 }
 
 function unresolved(draft: RuleDraft, detail: string): Filter {
-  problem(draft, 'InvalidKind', `${detail}; requests of this rule get 500`)
+  problem(draft, 'InvalidKind', `${detail}; requests that should pass it get 500`)
   return { kind: 'unresolved', detail }
 }
 
