@@ -1,8 +1,10 @@
 import type { Service, ServicePortSpec } from '../api/core.ts'
-import type { ResourceSet } from '../api/resources.ts'
+import { refOf, type ResourceSet } from '../api/resources.ts'
 import { waypointKey, type PortProtocol, type ServiceEntry } from '../model/entries.ts'
 import { namespacedName, type NamespacedName } from '../model/refs.ts'
+import type { Warning } from '../model/status.ts'
 import { waypointLabel } from './labels.ts'
+import { compareText } from './order.ts'
 
 /** A TCP port of a Service and what its manifest says of the protocol. */
 export interface PortInfo {
@@ -106,6 +108,28 @@ export function serviceEntry(
     })),
     ...(waypoint === undefined || service.type === 'headless' || service.atL4 ? {} : { waypoint: waypointKey(namespace, waypoint) }),
   }
+}
+
+/** Warns of Services that claim a ClusterIP which another one has, which only hand-written manifests can do. */
+export function addressWarnings(services: ReadonlyMap<NamespacedName, ServiceInfo>): Warning[] {
+  const warnings: Warning[] = []
+  const owners = new Map<string, NamespacedName>()
+  for (const service of [...services.values()].sort((a, b) => compareText(a.key, b.key))) {
+    if (service.type !== 'virtual') continue
+    for (const address of clusterIPs(service.object)) {
+      const owner = owners.get(address)
+      if (owner === undefined) owners.set(address, service.key)
+      else {
+        warnings.push({
+          ref: refOf(service.object),
+          field: 'spec.clusterIP',
+          message: `${address} is the address of Service ${owner} too, and traffic to it can mean only one of the two`,
+          advice: 'give each Service an address of its own, or none: the mesh knows them by name as well',
+        })
+      }
+    }
+  }
+  return warnings
 }
 
 function typeOf(service: Service): ServiceInfo['type'] {

@@ -18,7 +18,7 @@ import type { TranslateOptions, Translation } from './options.ts'
 import { compareAge, compareText } from './order.ts'
 import { listenersOf, routeStatus } from './route-status.ts'
 import type { CompiledRoute } from './rules.ts'
-import { serviceEntry } from './services.ts'
+import { addressWarnings, serviceEntry } from './services.ts'
 import { waypointEntry } from './waypoints.ts'
 import { workloadEntries } from './workloads.ts'
 
@@ -28,7 +28,7 @@ import { workloadEntries } from './workloads.ts'
  */
 export function translate(resources: ResourceSet, options: TranslateOptions): Translation {
   const mesh = readMesh(resources, options)
-  const warnings: Warning[] = [...labelWarnings(resources), ...mesh.waypoints.warnings]
+  const warnings: Warning[] = [...labelWarnings(resources), ...addressWarnings(mesh.services), ...mesh.waypoints.warnings]
   const routes = judgeRoutes(mesh, warnings)
   const tables = mergeRoutes(mesh, routes)
   const snapshot = snapshotOf(mesh, tables, warnings)
