@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises'
-import { Composer, LineCounter, Parser, type Document } from 'yaml'
+import { Composer, LineCounter, Lexer, Parser, type CST, type Document } from 'yaml'
 import { isMap, own, type FieldPath } from '../../api/field.ts'
 import { isResourceKind } from '../../api/resources.ts'
 import { offsetOf, PlainError, plainOf } from './plain.ts'
@@ -33,11 +33,24 @@ export interface Handlers {
 /** After so long the event loop gets a turn: a data plane may live in the same process. */
 const sliceMs = 10
 
+/** What the parser may have open at once: about two for each level of maps and lists. */
+const maxStack = 300
+
 /**
  * Reads the objects of a manifest one after the other: several documents, `List`s, JSON. Never throws.
  * @param json whether it must also be strict JSON, as a file called `.json` must
  */
 export async function parseManifest(text: string, json: boolean, handlers: Handlers): Promise<void> {
+  try {
+    await parseAll(text, json, handlers)
+  } catch (error) {
+    // A defect of the library must not end the process that reads the folder.
+    const message = `the file can not be parsed: ${oneLine(String(error))}`
+    handlers.onSyntax({ severity: 'error', line: 1, column: 1, message, advice: 'write it in a simpler way, and report this' })
+  }
+}
+
+async function parseAll(text: string, json: boolean, handlers: Handlers): Promise<void> {
   const lines = new LineCounter()
   const placeAt = (offset: number): Place => {
     const { line, col } = lines.linePos(offset)
@@ -51,20 +64,27 @@ export async function parseManifest(text: string, json: boolean, handlers: Handl
     }
   }
   const composer = new Composer({ version: '1.2', schema: 'core', uniqueKeys: false, prettyErrors: false, logLevel: 'silent' })
-  const documents = composer.compose(new Parser(lines.addNewLine).parse(text))
-  let sliceEnd = performance.now() + sliceMs
-  try {
-    for (const document of documents) {
-      readDocument(document, placeAt, handlers)
-      if (performance.now() < sliceEnd) continue
-      await setImmediate()
-      sliceEnd = performance.now() + sliceMs
-    }
-  } catch (error) {
-    // The parser recurses: input that is nested thousands of levels deep exhausts its stack.
-    const message = error instanceof RangeError ? 'the file is nested too deeply' : `the file can not be parsed: ${String(error)}`
-    handlers.onSyntax({ severity: 'error', line: 1, column: 1, message, advice: 'flatten it' })
+  const parser = new Parser(lines.addNewLine)
+  const compose = (tokens: Iterable<CST.Token>): void => {
+    for (const token of tokens) for (const document of composer.next(token)) readDocument(document, placeAt, handlers)
   }
+  lines.addNewLine(0)
+  let sliceEnd = performance.now() + sliceMs
+  let count = 0
+  for (const lexeme of new Lexer().lex(text)) {
+    compose(parser.next(lexeme))
+    if (parser.stack.length > maxStack) {
+      // The library takes quadratic time and the whole stack for what is nested thousands of levels deep.
+      const advice = 'flatten it: no Kubernetes object is that deep'
+      handlers.onSyntax({ severity: 'error', ...placeAt(parser.offset), message: 'the file is nested too deeply here, and is not read any further', advice })
+      return
+    }
+    if (++count % 256 !== 0 || performance.now() < sliceEnd) continue
+    await setImmediate()
+    sliceEnd = performance.now() + sliceMs
+  }
+  compose(parser.end())
+  for (const document of composer.end()) readDocument(document, placeAt, handlers)
 }
 
 function readDocument(document: Document.Parsed, placeAt: (offset: number) => Place, handlers: Handlers): void {
@@ -103,15 +123,35 @@ function handOver(value: unknown, base: FieldPath, locate: (path: FieldPath) => 
 }
 
 function jsonProblem(text: string): SyntaxProblem | undefined {
-  if (text.trim() === '') return undefined
+  const message = jsonError(text)
+  if (message === undefined || text.trim() === '') return undefined
+  // The engine tells the place only now and then: it is where the longest beginning ends that could still become JSON.
+  let [good, bad] = [0, text.length]
+  while (good < bad) {
+    const middle = (good + bad + 1) >> 1
+    if (mayBecomeJson(text.slice(0, middle))) good = middle
+    else bad = middle - 1
+  }
+  const before = text.slice(0, good).split('\n')
+  const place = { line: before.length, column: (before.at(-1)?.length ?? 0) + 1 }
+  const start = message.replace(/( in JSON at position|, "|, \.\.\.).*$/s, '')
+  return { severity: 'error', ...place, message: `is not JSON: ${oneLine(start)}`, advice: 'correct it, or call the file .yaml' }
+}
+
+/** Whether `text` is JSON, or would be if more came. */
+function mayBecomeJson(text: string): boolean {
+  const message = jsonError(text)
+  if (message === undefined || message.startsWith('Unexpected end') || message.startsWith('Unterminated')) return true
+  const position = /at position (\d+)/.exec(message)
+  return position !== null && Number(position[1]) >= text.length
+}
+
+function jsonError(text: string): string | undefined {
   try {
     JSON.parse(text)
     return undefined
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
-    const place = /\(line (\d+) column (\d+)\)/.exec(message)
-    const start = message.replace(/ in JSON at position.*$/s, '')
-    return { severity: 'error', line: Number(place?.[1] ?? 1), column: Number(place?.[2] ?? 1), message: `is not JSON: ${oneLine(start)}`, advice: 'correct it, or call the file .yaml' }
+    return error instanceof Error ? error.message : String(error)
   }
 }
 
