@@ -2,7 +2,7 @@ import { globSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { renderGolden } from '../src/translate/testing/golden.ts'
 
-/** Writes the golden outputs of `src/translate/testdata` anew. Read the difference before you commit it: a wrong golden is worse than none. */
+// Writes the golden outputs of `src/translate/testdata` anew. Read the difference before you commit it: a wrong golden is worse than none.
 const directory = join(import.meta.dirname, '../src/translate/testdata')
 
 if (process.argv[2] !== '--update') {

@@ -5,6 +5,7 @@ import type { Warning } from '../model/status.ts'
 import { namespaceLabels } from './labels.ts'
 import { allows } from './listeners.ts'
 import type { Mesh } from './mesh.ts'
+import { meshPort } from './options.ts'
 import type { PortInfo, ServiceInfo } from './services.ts'
 
 const gatewayGroup = 'gateway.networking.k8s.io'
@@ -30,7 +31,10 @@ export type Attachment =
     }
 
 /** Judges the parentRefs of a route in their order; those of other controllers are left out, equal ones count once. */
-export function attach(mesh: Mesh, route: AnyRoute): { readonly attachments: readonly Attachment[]; readonly warnings: readonly Warning[] } {
+export function attach(
+  mesh: Mesh,
+  route: AnyRoute,
+): { readonly attachments: readonly Attachment[]; readonly warnings: readonly Warning[] } {
   const attachments: Attachment[] = []
   const warnings: Warning[] = []
   const seen = new Set<string>()
@@ -66,7 +70,9 @@ function toService(mesh: Mesh, route: AnyRoute, ref: ParentReference): Attachmen
   if (service.type === 'headless') {
     return refuse(ref, 'NoMatchingParent', `Service ${key} is headless: its traffic goes straight to pod addresses, where no routes apply`)
   }
-  if (service.type === 'external') return refuse(ref, 'NoMatchingParent', `Service ${key} is of type ExternalName: it has no address to recognise traffic by`)
+  if (service.type === 'external') {
+    return refuse(ref, 'NoMatchingParent', `Service ${key} is of type ExternalName: it has no address to recognise traffic by`)
+  }
 
   const ports = service.ports.filter(
     (port) => (ref.port === undefined || port.port === ref.port) && (ref.sectionName === undefined || port.name === ref.sectionName),
@@ -100,7 +106,9 @@ function toGateway(mesh: Mesh, route: AnyRoute, ref: ParentReference): Attachmen
   if (info === undefined) {
     // The Gateway that the controller will make has one listener, open to its own namespace.
     if (routeNamespace !== namespace) return refuse(ref, 'NotAllowedByListeners', `Gateway ${key} admits routes of its own namespace only`)
-    if ((ref.sectionName ?? 'mesh') !== 'mesh' || (ref.port ?? 15008) !== 15008) return refuse(ref, 'NoMatchingParent', `Gateway ${key} has one listener, mesh, on port 15008`)
+    if ((ref.sectionName ?? 'mesh') !== 'mesh' || (ref.port ?? meshPort) !== meshPort) {
+      return refuse(ref, 'NoMatchingParent', `Gateway ${key} has one listener, mesh, on port ${meshPort}`)
+    }
   } else {
     const named = info.listeners.filter(
       (each) =>
@@ -112,7 +120,8 @@ function toGateway(mesh: Mesh, route: AnyRoute, ref: ParentReference): Attachmen
     const labels = namespaceLabels(mesh.resources, routeNamespace)
     const open = named.find((each) => allows(each, namespace, { kind: route.kind, namespace: routeNamespace, labels }))
     if (open === undefined) {
-      return refuse(ref, 'NotAllowedByListeners', `No listener of Gateway ${key} allows routes of kind ${route.kind} from namespace ${routeNamespace}: see its allowedRoutes`)
+      const what = `routes of kind ${route.kind} from namespace ${routeNamespace}`
+      return refuse(ref, 'NotAllowedByListeners', `No listener of Gateway ${key} allows ${what}: see its allowedRoutes`)
     }
     listener = open.listener.name
   }
@@ -145,13 +154,16 @@ function refuse(ref: ParentReference, reason: string, message: string): Attachme
 }
 
 function noSuchPort(service: ServiceInfo, ref: ParentReference): string {
-  if (ref.port !== undefined && service.otherPorts.has(ref.port)) return `Port ${ref.port} of Service ${service.key} is not TCP, and the mesh carries TCP only`
+  if (ref.port !== undefined && service.otherPorts.has(ref.port)) {
+    return `Port ${ref.port} of Service ${service.key} is not TCP, and the mesh carries TCP only`
+  }
   const wanted = [
     ...(ref.port === undefined ? [] : [`port ${ref.port}`]),
     ...(ref.sectionName === undefined ? [] : [`the port name ${ref.sectionName}`]),
   ].join(' and ')
   const has = service.ports.map(({ name, port }) => (name === '' ? `${port}` : `${port} (${name})`)).join(', ')
-  return wanted === '' ? `Service ${service.key} has no TCP port` : `Service ${service.key} has no port with ${wanted}; it has ${has === '' ? 'no TCP port' : has}`
+  if (wanted === '') return `Service ${service.key} has no TCP port`
+  return `Service ${service.key} has no port with ${wanted}; it has ${has === '' ? 'no TCP port' : has}`
 }
 
 function callers(level: 'producer' | 'consumer', routeNamespace: string): string {

@@ -35,11 +35,8 @@ export function backendTarget(draft: RuleDraft, ref: BackendObjectReference): Ba
 export function mirrorTarget(draft: RuleDraft, ref: BackendObjectReference): BackendTarget {
   const namespace = ref.namespace ?? draft.id.namespace
   if (namespace !== draft.id.namespace && isService(ref) && !isGranted(draft, namespace, ref.name)) {
-    return invalid(
-      draft,
-      'RefNotPermitted',
-      `mirror to Service ${namespace}/${ref.name} needs a ReferenceGrant in namespace ${namespace} from ${draft.id.routeKind} of namespace ${draft.id.namespace}`,
-    )
+    const grant = `a ReferenceGrant in namespace ${namespace} from ${draft.id.routeKind} of namespace ${draft.id.namespace}`
+    return invalid(draft, 'RefNotPermitted', `mirror to Service ${namespace}/${ref.name} needs ${grant}`)
   }
   return resolve(draft, ref, 'mirror')
 }
@@ -62,11 +59,8 @@ function resolve(draft: RuleDraft, ref: BackendObjectReference, use: 'backend' |
     return invalid(draft, 'BackendNotFound', `${use} Service ${key} has no port ${ref.port}`)
   }
   if (!isUsable(draft, service, port)) {
-    return invalid(
-      draft,
-      'UnsupportedProtocol',
-      `${use} Service ${key} port ${port.port} has appProtocol ${port.appProtocol ?? ''}, which is no protocol for the backends of ${draft.id.routeKind}s`,
-    )
+    const why = `has appProtocol ${port.appProtocol ?? ''}, which is no protocol for the backends of ${draft.id.routeKind}s`
+    return invalid(draft, 'UnsupportedProtocol', `${use} Service ${key} port ${port.port} ${why}`)
   }
   return { kind: 'service', namespace: service.namespace, name: service.name, port: port.port }
 }
@@ -86,7 +80,7 @@ function isGranted({ mesh, id }: RuleDraft, namespace: string, name: string): bo
   for (const { metadata, spec } of mesh.resources.ReferenceGrant.values()) {
     if (metadata.namespace !== namespace) continue
     const from = spec.from.some((each) => each.group === gatewayGroup && each.kind === id.routeKind && each.namespace === id.namespace)
-    const to = spec.to.some((each) => each.group === '' && each.kind === 'Service' && (each.name === undefined || each.name === '' || each.name === name))
+    const to = spec.to.some((each) => each.group === '' && each.kind === 'Service' && [undefined, '', name].includes(each.name))
     if (from && to) return true
   }
   return false

@@ -1,10 +1,23 @@
-import type { CorsFilter, HeaderModifier, HttpRouteFilter, MirrorFilter, NameValue, PathModifierSpec, RedirectFilter } from '../api/routes.ts'
+import type {
+  CorsFilter,
+  HeaderModifier,
+  HttpRouteFilter,
+  MirrorFilter,
+  NameValue,
+  PathModifierSpec,
+  RedirectFilter,
+} from '../api/routes.ts'
 import type { Filter, HeaderEdits, PathModifier } from '../model/route.ts'
 import { mirrorTarget } from './backends.ts'
 import { problem, type RuleDraft } from './rules.ts'
 
 type FilterType = HttpRouteFilter['type']
-const grpcFilters: ReadonlySet<FilterType> = new Set<FilterType>(['RequestHeaderModifier', 'ResponseHeaderModifier', 'RequestMirror', 'ExtensionRef'])
+const grpcFilters: ReadonlySet<FilterType> = new Set<FilterType>([
+  'RequestHeaderModifier',
+  'ResponseHeaderModifier',
+  'RequestMirror',
+  'ExtensionRef',
+])
 
 /**
  * The filters of a rule or of a backendRef, in their order. One that this mesh does not have, or that refers to something

@@ -75,10 +75,12 @@ export function matchesSelector(selector: LabelSelector, labels: Readonly<Record
 
 function refusalOf({ protocol, port }: Listener, before: readonly ListenerInfo[]): ListenerInfo['refusal'] {
   if (protocol !== 'HBONE') {
-    return { reason: 'UnsupportedProtocol', message: `Protocol ${protocol} is not served here: a waypoint's listener has protocol HBONE`, conflict: false }
+    const message = `Protocol ${protocol} is not served here: a waypoint's listener has protocol HBONE`
+    return { reason: 'UnsupportedProtocol', message, conflict: false }
   }
   if (port !== meshPort) {
-    return { reason: 'PortUnavailable', message: `Port ${port} is not served here: a waypoint's listener has port ${meshPort}`, conflict: false }
+    const message = `Port ${port} is not served here: a waypoint's listener has port ${meshPort}`
+    return { reason: 'PortUnavailable', message, conflict: false }
   }
   const first = before.find(({ refusal }) => refusal === undefined)
   if (first === undefined) return undefined

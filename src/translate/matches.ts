@@ -31,7 +31,9 @@ export function persistenceOf(draft: RuleDraft, spec: SessionPersistenceSpec | u
   const absoluteTimeoutMs = durationOf(draft, 'sessionPersistence.absoluteTimeout', spec.absoluteTimeout)
   const idleTimeoutMs = durationOf(draft, 'sessionPersistence.idleTimeout', spec.idleTimeout)
   const lifetime = spec.cookieConfig?.lifetimeType === 'Permanent' ? 'permanent' : 'session'
-  if (lifetime === 'permanent' && spec.absoluteTimeout === undefined) draft.faults.push('a Permanent session cookie needs an absoluteTimeout')
+  if (lifetime === 'permanent' && spec.absoluteTimeout === undefined) {
+    draft.faults.push('a Permanent session cookie needs an absoluteTimeout')
+  }
   const type = spec.type === 'Header' ? 'header' : 'cookie'
   const { namespace, name, rule } = draft.id
   const fallback = `waymark-session-${namespace}-${name}-${rule}`
@@ -46,7 +48,10 @@ export function persistenceOf(draft: RuleDraft, spec: SessionPersistenceSpec | u
   }
 }
 
-function firstOfEach(specs: readonly ValueMatch[] | undefined, keyOf: (name: string) => string): readonly (readonly [string, ValueMatch])[] {
+function firstOfEach(
+  specs: readonly ValueMatch[] | undefined,
+  keyOf: (name: string) => string,
+): readonly (readonly [string, ValueMatch])[] {
   const found = new Map<string, ValueMatch>()
   for (const spec of specs ?? []) {
     if (!found.has(keyOf(spec.name))) found.set(keyOf(spec.name), spec)

@@ -53,10 +53,14 @@ export function mergeRoutes(mesh: Mesh, routes: readonly JudgedRoute[]): Tables 
       for (const target of attachment.targets) {
         const key = tableKey(judged.route, attachment.level, target)
         const table = tables.get(key)
-        if (table === undefined) tables.set(key, { level: attachment.level, namespace: namespaceOf(judged.route), target, routes: [judged] })
-        else if (rank(judged) < rank(table.routes[0])) table.routes = [judged]
-        // Two parentRefs of one route may lead to one port; the routes come one by one, so that it would be the last.
-        else if (rank(judged) === rank(table.routes[0]) && table.routes.at(-1) !== judged) table.routes.push(judged)
+        if (table === undefined) {
+          tables.set(key, { level: attachment.level, namespace: namespaceOf(judged.route), target, routes: [judged] })
+        } else if (rank(judged) < rank(table.routes[0])) {
+          table.routes = [judged]
+        } else if (rank(judged) === rank(table.routes[0]) && table.routes.at(-1) !== judged) {
+          // Two parentRefs of one route may lead to one port; the routes come one by one, so that it would be the last.
+          table.routes.push(judged)
+        }
       }
     }
   }

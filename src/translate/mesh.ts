@@ -29,7 +29,7 @@ export function readMesh(resources: ResourceSet, options: TranslateOptions): Mes
   return { resources, options, services, parentServices, waypoints: readWaypoints(resources) }
 }
 
-/** The waypoint that applies the routes of one level on a Service: the route's namespace's, or the Service's own unless that stays at L4. */
+/** The waypoint that applies routes of one level on a Service: the route's namespace's, or the Service's own unless it stays at L4. */
 export function servingWaypoint(
   mesh: Mesh,
   level: 'producer' | 'consumer',

@@ -5,6 +5,7 @@ import { describeRef, type NamespacedName } from '../model/refs.ts'
 import { controllerName, type Condition, type ObjectStatus, type ParentRef } from '../model/status.ts'
 import { list, type Attachment, type Target } from './attach.ts'
 import { fails, holds, ourConditions, sentences, unknown } from './conditions.ts'
+import { waypointLabel } from './labels.ts'
 import { tableKey, type JudgedRoute, type Table, type Tables } from './merge.ts'
 import type { Mesh } from './mesh.ts'
 import { compareText } from './order.ts'
@@ -66,7 +67,8 @@ function acceptance(tables: Tables, judged: JudgedRoute, attachment: Attachment)
   if (judged.rejected) return { reason: 'UnsupportedValue', message: `No rule can be used: ${sentences(judged.compiled.dropped)}` }
   const lost = attachment.targets.flatMap((target) => {
     const winner = tableOf(tables, judged, attachment, target)?.routes[0].route
-    return winner === undefined || winner.kind === judged.route.kind ? [] : [`${describeRef(refOf(winner))} holds port ${target.port.port} of Service ${target.service.key}`]
+    if (winner === undefined || winner.kind === judged.route.kind) return []
+    return [`${describeRef(refOf(winner))} holds port ${target.port.port} of Service ${target.service.key}`]
   })
   if (lost.length > 0 && lost.length === attachment.targets.length) {
     return { reason: 'Conflicted', message: `Kinds of routes do not mix on one port: ${sentences(lost)}` }
@@ -90,15 +92,19 @@ function programmed({ mesh, tables }: StatusContext, judged: JudgedRoute, attach
   if (unserved !== undefined && waypoints.length === 0) return fails(type, 'NoWaypoint', noWaypoint(mesh, unserved), generation)
   if (waypoints.length === 0) return holds(type, 'Programmed', 'There is no Service port to apply it to', generation)
   const { readyWaypoints } = mesh.options
-  if (readyWaypoints === undefined) return unknown(type, 'Pending', `Waypoint ${waypoints.join(', ')} applies it; what that one holds is not known here`, generation)
+  const named = `Waypoint ${waypoints.join(', ')}`
+  if (readyWaypoints === undefined) return unknown(type, 'Pending', `${named} applies it; what it holds is not known here`, generation)
   const pending = waypoints.filter((waypoint) => !readyWaypoints.has(waypoint))
-  if (pending.length > 0) return fails(type, 'Pending', `Waypoint ${pending.join(', ')} does not hold the present configuration yet`, generation)
-  return holds(type, 'Programmed', `Waypoint ${waypoints.join(', ')} holds it`, generation)
+  if (pending.length > 0) {
+    return fails(type, 'Pending', `Waypoint ${pending.join(', ')} does not hold the present configuration yet`, generation)
+  }
+  return holds(type, 'Programmed', `${named} holds it`, generation)
 }
 
 function noWaypoint(mesh: Mesh, { level, namespace, service }: Table): string {
   if (level === 'producer' && service.atL4) {
-    return `Service ${service.key} is labelled waymark.dev/waypoint=none and stays at L4; to change that: kubectl label service -n ${service.namespace} ${service.name} waymark.dev/waypoint-`
+    const command = `kubectl label service -n ${service.namespace} ${service.name} ${waypointLabel}-`
+    return `Service ${service.key} is labelled ${waypointLabel}=none and stays at L4; to change that: ${command}`
   }
   const whose = level === 'producer' ? service.namespace : namespace
   return `No waypoint in namespace ${whose} applies this route; ${waypointAdvice(mesh.waypoints, whose)}`
@@ -114,8 +120,11 @@ function hidden({ tables, consumers }: StatusContext, judged: JudgedRoute, attac
     for (const namespace of consumers.get(where) ?? []) namespaces.set(namespace, [...(namespaces.get(namespace) ?? []), where])
   }
   if (namespaces.size === 0) return []
-  const parts = [...namespaces].sort(([a], [b]) => compareText(a, b)).map(([namespace, where]) => `callers in namespace ${namespace} use their own routes for ${list('Service port', where)}`)
-  return [fails(ourConditions.appliesToAllNamespaces, 'ConsumerRoutes', `Applies to every namespace but these: ${sentences(parts)}`, generation)]
+  const parts = [...namespaces]
+    .sort(([a], [b]) => compareText(a, b))
+    .map(([namespace, where]) => `callers in namespace ${namespace} use their own routes for ${list('Service port', where)}`)
+  const message = `Applies to every namespace but these: ${sentences(parts)}`
+  return [fails(ourConditions.appliesToAllNamespaces, 'ConsumerRoutes', message, generation)]
 }
 
 /** The tables in which the route really stands through one parentRef. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { keyOf, resourceSetOf, type Resource, type ResourceSet } from '../api/resources.ts'
+import type { ObjectRef } from '../model/refs.ts'
 import { apply, delta } from '../model/snapshot.ts'
 import type { Translation } from './options.ts'
 import { arbitraryObject } from './testing/arbitrary.ts'
@@ -9,7 +10,12 @@ import { translate } from './translate.ts'
 const options = { trustDomain: 'cluster.local' }
 /** Enough objects that Services, routes and waypoints meet. */
 const objectsIn = (namespaces: readonly [string, ...string[]]): fc.Arbitrary<readonly Resource[]> =>
-  fc.uniqueArray(arbitraryObject(namespaces), { minLength: 5, maxLength: 40, size: 'max', selector: (object) => `${object.kind} ${keyOf(object)}` })
+  fc.uniqueArray(arbitraryObject(namespaces), {
+    minLength: 5,
+    maxLength: 40,
+    size: 'max',
+    selector: (object) => `${object.kind} ${keyOf(object)}`,
+  })
 
 const translateAll = (objects: readonly Resource[]): Translation => translate(resourceSetOf(objects), options)
 /** Maps compare without order; what is promised is that the order is the same too. */
@@ -25,7 +31,9 @@ describe('translate', () => {
   it('gives the same answer whatever the order of the objects', () => {
     fc.assert(
       fc.property(
-        objectsIn(['a', 'b']).chain((objects) => fc.tuple(fc.constant(objects), fc.shuffledSubarray([...objects], { minLength: objects.length }))),
+        objectsIn(['a', 'b']).chain((objects) =>
+          fc.tuple(fc.constant(objects), fc.shuffledSubarray([...objects], { minLength: objects.length })),
+        ),
         ([objects, shuffled]) => assert.deepEqual(inOrder(translateAll(shuffled)), inOrder(translateAll(objects))),
       ),
     )
@@ -50,7 +58,7 @@ describe('translate', () => {
         const together = translateAll([...objects, ...others])
         for (const [key, entry] of alone.snapshot) assert.deepEqual(together.snapshot.get(key), entry, key)
         for (const key of together.snapshot.keys()) assert.ok(alone.snapshot.has(key) || key.includes('/z/'), key)
-        const ofOthers = (ref: { readonly namespace: string; readonly name: string }): boolean => ref.namespace === 'z' || (ref.namespace === '' && ref.name === 'z')
+        const ofOthers = ({ namespace, name }: ObjectRef): boolean => namespace === 'z' || (namespace === '' && name === 'z')
         assert.deepEqual(together.statuses.filter(({ ref }) => !ofOthers(ref)), alone.statuses)
         assert.deepEqual(together.warnings.filter(({ ref }) => !ofOthers(ref)), alone.warnings)
       }),
@@ -61,8 +69,9 @@ describe('translate', () => {
     fc.assert(
       fc.property(objectsIn(['a', 'b']), objectsIn(['b', 'c']), (objects, more) => {
         const guests = more.filter((each) => each.kind.endsWith('Route') && each.metadata.namespace === 'c')
-        const before = translateAll(objects.filter((each) => each.metadata.namespace !== 'c'))
-        const after = translateAll([...objects.filter((each) => each.metadata.namespace !== 'c'), ...guests, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'c', labels: { 'waymark.dev/waypoint': 'auto' } } }])
+        const labels = { 'waymark.dev/waypoint': 'auto' }
+        const before = translateAll(objects)
+        const after = translateAll([...objects, ...guests, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'c', labels } }])
         const changes = delta(before.snapshot, after.snapshot)
         assert.deepEqual(changes.remove, [])
         for (const [key] of changes.put) assert.match(key, /^(routes\/(consumer|producer)\/c\/|waypoint\/c\/)/)
@@ -74,13 +83,13 @@ describe('translate', () => {
     fc.assert(
       fc.property(objectsIn(['a', 'b']), (objects) => {
         const { snapshot, statuses } = translateAll(objects)
-        const accepted = new Set(
-          statuses.flatMap((status) =>
-            status.kind === 'route' && status.parents.some(({ conditions }) => conditions.some(({ type, status: is }) => type === 'Accepted' && is === 'True'))
-              ? [`${status.ref.kind} ${status.ref.namespace}/${status.ref.name}`]
-              : [],
-          ),
-        )
+        const accepted = new Set<string>()
+        for (const status of statuses) {
+          if (status.kind !== 'route') continue
+          const conditions = status.parents.flatMap((parent) => parent.conditions)
+          if (!conditions.some(({ type, status: is }) => type === 'Accepted' && is === 'True')) continue
+          accepted.add(`${status.ref.kind} ${status.ref.namespace}/${status.ref.name}`)
+        }
         const served = new Set([...snapshot.values()].filter(({ kind }) => kind === 'waypoint').map(({ namespace }) => namespace))
         for (const entry of snapshot.values()) {
           if (entry.kind !== 'routes') continue
@@ -130,7 +139,9 @@ describe('translate', () => {
     }
     for (let index = 0; index < 1000; index++) {
       const namespace = `n${index % 50}`
-      objects.push({ apiVersion: 'v1', kind: 'Service', metadata: { namespace, name: `s${index}` }, spec: { clusterIP: `10.96.${index >> 8}.${index & 255}`, ports: [{ port: 80 }] } })
+      const clusterIP = `10.96.${index >> 8}.${index & 255}`
+      const spec = { clusterIP, ports: [{ port: 80 }] }
+      objects.push({ apiVersion: 'v1', kind: 'Service', metadata: { namespace, name: `s${index}` }, spec })
       objects.push({
         apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4', ports: [{ port: 8080 }],
         metadata: { namespace, name: `s${index}`, labels: { 'kubernetes.io/service-name': `s${index}` } },

@@ -74,7 +74,8 @@ function portsOf(attachments: readonly Attachment[]): ReadonlySet<string> {
 
 /** In a mesh the original destination says which routes apply, never the Host header. A TLSRoute's host names are its matches. */
 function hostnameWarnings(route: AnyRoute, attachments: readonly Attachment[]): readonly Warning[] {
-  if (attachments.length === 0 || (route.kind !== 'HTTPRoute' && route.kind !== 'GRPCRoute') || (route.spec.hostnames ?? []).length === 0) return []
+  if (attachments.length === 0 || (route.kind !== 'HTTPRoute' && route.kind !== 'GRPCRoute')) return []
+  if ((route.spec.hostnames ?? []).length === 0) return []
   return [
     {
       ref: refOf(route),
@@ -109,10 +110,13 @@ function statusesOf(mesh: Mesh, routes: readonly JudgedRoute[], tables: Tables):
   const { resources, waypoints, options } = mesh
   const attached = new Map<string, number>()
   for (const judged of routes) {
-    for (const { key, listener } of listenersOf(tables, judged)) attached.set(`${key}/${listener}`, (attached.get(`${key}/${listener}`) ?? 0) + 1)
+    for (const { key, listener } of listenersOf(tables, judged)) {
+      attached.set(`${key}/${listener}`, (attached.get(`${key}/${listener}`) ?? 0) + 1)
+    }
   }
   const context = { mesh, tables, consumers: consumersByPort(tables) }
-  const judgedOf = (kind: AnyRoute['kind']): readonly JudgedRoute[] => byName(routes.filter(({ route }) => route.kind === kind), ({ route }) => route)
+  const judgedOf = (kind: AnyRoute['kind']): readonly JudgedRoute[] =>
+    byName(routes.filter(({ route }) => route.kind === kind), ({ route }) => route)
   const routeKinds = ['HTTPRoute', 'GRPCRoute', 'TLSRoute', 'TCPRoute'] as const
   return [
     ...byName([...resources.GatewayClass.values()], (object) => object).map(gatewayClassStatus),

@@ -44,7 +44,7 @@ export interface Waypoints {
   readonly warnings: readonly Warning[]
 }
 
-/** Finds the active waypoint of each namespace: the oldest Gateway of the class with a usable listener, else the one that a label asks for. */
+/** Finds each namespace's active waypoint: the oldest Gateway of the class with a usable listener, else the one that a label asks for. */
 export function readWaypoints(resources: ResourceSet): Waypoints {
   const active = new Map<string, ActiveWaypoint>()
   const gateways = new Map<NamespacedName, GatewayInfo>()
@@ -113,9 +113,14 @@ export function statusAddresses(
 
 /** The one thing to do so that `namespace` gets a waypoint, as the end of a sentence. */
 export function waypointAdvice(waypoints: Waypoints, namespace: string): string {
-  if (waypoints.foreignController !== undefined) return `GatewayClass ${waypointClass} belongs to ${waypoints.foreignController}, so this mesh makes no waypoints`
+  if (waypoints.foreignController !== undefined) {
+    return `GatewayClass ${waypointClass} belongs to ${waypoints.foreignController}, so this mesh makes no waypoints`
+  }
   const refused = [...waypoints.gateways.values()].find(({ gateway }) => gateway.metadata.namespace === namespace)
-  if (refused !== undefined) return `Gateway ${refused.key} is not accepted; see why: kubectl describe gateway -n ${namespace} ${refused.gateway.metadata.name}`
+  if (refused !== undefined) {
+    const command = `kubectl describe gateway -n ${namespace} ${refused.gateway.metadata.name}`
+    return `Gateway ${refused.key} is not accepted; see why: ${command}`
+  }
   return `to get one: kubectl label namespace ${namespace} ${waypointLabel}=auto`
 }
 
@@ -133,8 +138,6 @@ function refusalOf(listeners: readonly ListenerInfo[], winner: ActiveWaypoint | 
     }
   }
   if (winner === undefined) return undefined
-  return {
-    reason: 'Conflicted',
-    message: `Gateway ${winner.key} comes first (by age, then by name) and serves namespace ${winner.namespace}, which has one active waypoint; delete one of the two`,
-  }
+  const first = `Gateway ${winner.key} comes first (by age, then by name) and serves namespace ${winner.namespace}`
+  return { reason: 'Conflicted', message: `${first}, which has one active waypoint; delete one of the two` }
 }

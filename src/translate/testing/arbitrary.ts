@@ -38,7 +38,12 @@ export function arbitraryObject(namespaces: readonly [string, ...string[]]): fc.
         clusterIP: fc.constantFrom('None', '10.96.0.1', '10.96.0.2', '10.96.0.3', 'FD00::1'),
         ports: fc.uniqueArray(
           fc.record(
-            { port: fc.constantFrom(...ports), name: fc.constantFrom('http', 'tcp-x', 'web'), appProtocol: fc.constantFrom('tcp', 'grpc', 'constructor'), protocol: often('TCP', 'UDP') },
+            {
+              port: fc.constantFrom(...ports),
+              name: fc.constantFrom('http', 'tcp-x', 'web'),
+              appProtocol: fc.constantFrom('tcp', 'grpc', 'constructor'),
+              protocol: often('TCP', 'UDP'),
+            },
             { requiredKeys: ['port'] },
           ),
           { minLength: 1, maxLength: 2, selector: ({ port }) => port },
@@ -50,13 +55,32 @@ export function arbitraryObject(namespaces: readonly [string, ...string[]]): fc.
 
   const parent = fc.oneof(
     { weight: 4, arbitrary: fc.record(
-      { group: fc.constantFrom('', 'core'), kind: fc.constant('Service'), namespace, name, port: often(undefined, 80), sectionName: often(undefined, 'http') },
+      {
+        group: fc.constantFrom('', 'core'),
+        kind: fc.constant('Service'),
+        namespace,
+        name,
+        port: often(undefined, 80),
+        sectionName: often(undefined, 'http'),
+      },
       { requiredKeys: ['group', 'kind', 'name', 'port', 'sectionName'] },
     ) },
-    { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('Gateway', 'Service', 'Other'), namespace, name: fc.constantFrom(...names, 'waypoint') }, { requiredKeys: ['name'] }) },
+    {
+      weight: 1,
+      arbitrary: fc.record(
+        { kind: fc.constantFrom('Gateway', 'Service', 'Other'), namespace, name: fc.constantFrom(...names, 'waypoint') },
+        { requiredKeys: ['name'] },
+      ),
+    },
   )
   const backendRef = fc.record(
-    { kind: fc.constantFrom('Service', 'ConfigMap'), namespace, name, port: fc.constantFrom(...ports), weight: fc.integer({ min: 0, max: 3 }) },
+    {
+      kind: fc.constantFrom('Service', 'ConfigMap'),
+      namespace,
+      name,
+      port: fc.constantFrom(...ports),
+      weight: fc.integer({ min: 0, max: 3 }),
+    },
     { requiredKeys: ['name'] },
   )
   const filter = fc.oneof(
@@ -66,9 +90,11 @@ export function arbitraryObject(namespaces: readonly [string, ...string[]]): fc.
     fc.record({ type: fc.constant('ExtensionRef'), extensionRef: fc.constant({ group: 'example.org', kind: 'Guard', name: 'door' }) }),
   )
   const pattern = often('[a-z]+', '(')
+  const path = fc.record({ type: fc.constantFrom('Exact', 'PathPrefix', 'RegularExpression'), value: pattern })
+  const method = fc.record({ type: fc.constantFrom('Exact', 'RegularExpression'), service: pattern })
   const httpRule = fc.record(
     {
-      matches: fc.array(fc.record({ path: fc.record({ type: fc.constantFrom('Exact', 'PathPrefix', 'RegularExpression'), value: pattern }) }), { maxLength: 2 }),
+      matches: fc.array(fc.record({ path }), { maxLength: 2 }),
       filters: fc.array(filter, { maxLength: 2 }),
       backendRefs: fc.array(backendRef, { maxLength: 2 }),
       timeouts: fc.record({ request: often('1s', 'soon') }),
@@ -76,7 +102,10 @@ export function arbitraryObject(namespaces: readonly [string, ...string[]]): fc.
     },
     { requiredKeys: [] },
   )
-  const grpcRule = fc.record({ matches: fc.array(fc.record({ method: fc.record({ type: fc.constantFrom('Exact', 'RegularExpression'), service: pattern }) }), { maxLength: 2 }), backendRefs: fc.array(backendRef, { maxLength: 2 }) })
+  const grpcRule = fc.record({
+    matches: fc.array(fc.record({ method }), { maxLength: 2 }),
+    backendRefs: fc.array(backendRef, { maxLength: 2 }),
+  })
   const l4Rule = fc.record({ backendRefs: fc.array(backendRef, { maxLength: 2 }) })
   const route = (kind: string, rule: fc.Arbitrary<object>): fc.Arbitrary<object> =>
     fc.record({
@@ -104,7 +133,11 @@ export function arbitraryObject(namespaces: readonly [string, ...string[]]): fc.
     kind: fc.constant('Namespace'),
     metadata: fc.record({
       name: namespace,
-      labels: fc.constantFrom<Record<string, string>>({}, { 'waymark.dev/mesh': 'enabled', 'waymark.dev/waypoint': 'auto' }, { 'waymark.dev/waypoint': 'auto' }),
+      labels: fc.constantFrom<Record<string, string>>(
+        {},
+        { 'waymark.dev/mesh': 'enabled', 'waymark.dev/waypoint': 'auto' },
+        { 'waymark.dev/waypoint': 'auto' },
+      ),
     }),
   })
   const pod = fc.record({
@@ -115,14 +148,24 @@ export function arbitraryObject(namespaces: readonly [string, ...string[]]): fc.
     status: fc.record({ phase: fc.constantFrom('Running', 'Failed'), podIP: fc.constantFrom('10.1.0.1', '10.1.0.2') }),
   })
   const slice = fc
-    .record({ namespace, service: name, name, address: fc.constantFrom('10.1.0.1', '10.1.0.2'), port: fc.constantFrom('http', 'web', ''), terminating: fc.boolean(), pod: name })
+    .record({
+      namespace,
+      service: name,
+      name,
+      address: fc.constantFrom('10.1.0.1', '10.1.0.2'),
+      port: fc.constantFrom('http', 'web', ''),
+      terminating: fc.boolean(),
+      pod: name,
+    })
     .map((drawn) => ({
       apiVersion: apiVersions.slices,
       kind: 'EndpointSlice',
       metadata: { namespace: drawn.namespace, name: drawn.name, labels: { 'kubernetes.io/service-name': drawn.service } },
       addressType: 'IPv4',
       ports: [{ name: drawn.port, port: 8080 }],
-      endpoints: [{ addresses: [drawn.address], conditions: { terminating: drawn.terminating }, targetRef: { kind: 'Pod', name: drawn.pod } }],
+      endpoints: [
+        { addresses: [drawn.address], conditions: { terminating: drawn.terminating }, targetRef: { kind: 'Pod', name: drawn.pod } },
+      ],
     }))
   const grant = fc.record({ namespace, from: namespace, kind: fc.constantFrom('HTTPRoute', 'GRPCRoute') }).map((drawn) => ({
     apiVersion: apiVersions.gateway,

@@ -42,9 +42,10 @@ export function renderGolden(text: string): string {
   const shown = /^# show: (.*)$/m.exec(text)?.[1]?.split(/[ ,]+/) ?? sections
   for (const each of shown) if (!sections.some((section) => section === each)) throw new Error(`# show: knows no ${each}`)
   const entries = [...snapshot].filter(([, { kind }]) => shown.includes(kind)).map(([key, entry]) => [key, withoutKey(entry)] as const)
+  const byRef = Object.fromEntries(statuses.map((status) => [describeRef(status.ref), renderStatus(status)]))
   const document = new Document({
     ...(entries.length === 0 ? {} : { snapshot: Object.fromEntries(entries) }),
-    ...(shown.includes('statuses') && statuses.length > 0 ? { statuses: Object.fromEntries(statuses.map((status) => [describeRef(status.ref), renderStatus(status)])) } : {}),
+    ...(shown.includes('statuses') && statuses.length > 0 ? { statuses: byRef } : {}),
     ...(shown.includes('warnings') && warnings.length > 0
       ? { warnings: warnings.map(({ ref, field, message, advice }) => ({ of: describeRef(ref), field, message, advice })) }
       : {}),
@@ -59,7 +60,8 @@ export function renderGolden(text: string): string {
 
 /** The key already says kind, namespace and name. */
 function withoutKey(entry: object): object {
-  return Object.fromEntries(Object.entries(entry).filter(([name]) => !['kind', 'namespace', 'name', 'level', 'service', 'port'].includes(name)))
+  const inKey = ['kind', 'namespace', 'name', 'level', 'service', 'port']
+  return Object.fromEntries(Object.entries(entry).filter(([name]) => !inKey.includes(name)))
 }
 
 function renderStatus(status: ObjectStatus): unknown {
