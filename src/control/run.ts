@@ -11,6 +11,7 @@ import { createTelemetry } from '../telemetry/create.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { json, serveStatus, text, type StatusServer } from '../telemetry/server.ts'
 import { startTracing } from '../telemetry/tracing.ts'
+import { listening } from './listening.ts'
 import { startStandalone, type EntryRequest, type Standalone } from './standalone.ts'
 
 export interface RunOptions {
@@ -38,18 +39,6 @@ export interface Running extends Pick<Standalone, 'waypoints' | 'entries' | 'ca'
   readonly summary: () => readonly string[]
   /** Lets what is on its way finish, at most `deadlineMs`. */
   readonly close: (deadlineMs: number) => Promise<void>
-}
-
-/** A port or socket that could not be opened. */
-export class ListenError extends Error {
-  /** The command's option that moves it elsewhere. */
-  readonly option: string
-  constructor(what: string, where: string, option: string, cause: NodeJS.ErrnoException) {
-    const why = cause.code === 'EADDRINUSE' ? 'is in use' : `can not be listened on (${cause.code ?? cause.message})`
-    super(`${where} for ${what} ${why}; choose another with ${option}`, { cause })
-    this.name = 'ListenError'
-    this.option = option
-  }
 }
 
 /**
@@ -105,7 +94,10 @@ export async function run(options: RunOptions): Promise<Running> {
           mesh.update(loaded).catch((error: unknown) => log(`the change could not be taken over: ${error instanceof Error ? error.message : String(error)}`))
         },
       })
-      closers.push(() => Promise.resolve(watcher.close()))
+      closers.push(async () => {
+        watcher.close()
+        return Promise.resolve()
+      })
     }
     return {
       ...mesh,
@@ -130,15 +122,6 @@ async function closeAll(closers: readonly (() => Promise<unknown>)[]): Promise<v
   await Promise.allSettled([...closers].reverse().map((close) => close()))
 }
 
-async function listening<T>(what: string, where: string, option: string, listen: () => Promise<T>): Promise<T> {
-  try {
-    return await listen()
-  } catch (error) {
-    if (error instanceof Error && 'syscall' in error && error.syscall === 'listen') throw new ListenError(what, where, option, error as NodeJS.ErrnoException)
-    throw error
-  }
-}
-
 /** Serves other processes of this machine; the socket's mode keeps other users out. */
 async function listenControl(path: string, mesh: Standalone): Promise<() => Promise<void>> {
   const server: Server = createServer((socket) => mesh.serve(socket))
@@ -150,7 +133,10 @@ async function listenControl(path: string, mesh: Standalone): Promise<() => Prom
     }),
   )
   await chmod(path, 0o600)
-  return () => new Promise((resolve) => void server.close(() => resolve()))
+  return () =>
+    new Promise((resolve) => {
+      server.close(() => resolve())
+    })
 }
 
 /** A socket that a killed process left is in the way of the next; one that answers is somebody's. */

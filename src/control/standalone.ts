@@ -20,6 +20,7 @@ import { keepCredentials, type CredentialKeeper } from '../transport/credentials
 import type { Telemetry } from '../telemetry/telemetry.ts'
 import type { SocketAddress, Translation } from '../translate/options.ts'
 import { translate } from '../translate/translate.ts'
+import { listening } from './listening.ts'
 import { createReporter, describeAll } from './reporter.ts'
 
 /** A workload that enters through a port of its own. */
@@ -162,7 +163,7 @@ export async function startStandalone(options: StandaloneOptions): Promise<Stand
   for (const { namespace, serviceAccount, port } of options.entries) {
     const identity = { trustDomain, namespace, serviceAccount }
     const credentials = await keep(identity)
-    const entry = await startEntry({ credentials, host, port, clock })
+    const entry = await listening(`the entry of ${namespace}/${serviceAccount}`, `port ${port}`, `--as ${namespace}/${serviceAccount}@PORT`, () => startEntry({ credentials, host, port, clock }))
     entries.push({ identity, entry, credentials, subscription: follow({ kind: 'entry', namespace }, entry.configure) })
   }
 
