@@ -155,6 +155,7 @@ export class UpstreamSession {
 
   destroy(why: string): void {
     this.#failure ??= why
+    if (!this.ready) this.#refused('connect-failure', why)
     this.#leave()
     // With a code: streams that are reset with NO_ERROR would look complete.
     if (!this.#session.destroyed) this.#session.destroy(new Error(why), constants.NGHTTP2_CANCEL)
