@@ -3,7 +3,15 @@ import type { Channel, KindSchemas } from '../src/api/schema.ts'
 import { expandSchemas, type CompactSchemas } from './compact.ts'
 
 /** Gateway API kinds that the mesh reads, by the name their CRD files bear. */
-export const gatewayPlurals = ['gatewayclasses', 'gateways', 'grpcroutes', 'httproutes', 'referencegrants', 'tcproutes', 'tlsroutes'] as const
+export const gatewayPlurals = [
+  'gatewayclasses',
+  'gateways',
+  'grpcroutes',
+  'httproutes',
+  'referencegrants',
+  'tcproutes',
+  'tlsroutes',
+] as const
 
 /** Release of Gateway API whose schemas these are. */
 export const gatewayApiVersion = 'v1.6.1'

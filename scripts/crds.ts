@@ -26,7 +26,8 @@ function moduleFolder(): string {
     readonly Sum: string
   }
   if (answer.Sum === pin.sum) return answer.Dir
-  throw new Error(`${pin.module}@${pin.version} has the sum ${answer.Sum}, pinned is ${pin.sum}: if that is meant, put the new sum into crds/checksums.json`)
+  const found = `${pin.module}@${pin.version} has the sum ${answer.Sum}, pinned is ${pin.sum}`
+  throw new Error(`${found}: if that is meant, put the new sum into crds/checksums.json`)
 }
 
 function fetchChannel(folder: string, channel: Channel): { readonly crds: CustomResourceDefinition[]; readonly files: [string, string][] } {

@@ -16,7 +16,8 @@ const environment = new Environment({ enableOptionalTypes: true })
   .registerFunction('string.matchesRe2(string): bool', (text: string, pattern: string) => matchesPattern(pattern, text))
 
 /** Names that CEL reserves stand escaped in rules. Source: Kubernetes documentation, "Validation rules", escaping. */
-const escapedKeyword = /\b__(true|false|null|in|as|break|const|continue|else|for|function|if|import|let|loop|package|namespace|return|var|void|while)__\b/g
+const escapedKeyword =
+  /\b__(true|false|null|in|as|break|const|continue|else|for|function|if|import|let|loop|package|namespace|return|var|void|while)__\b/g
 
 /** `has(a[0].b)`: the library's macro knows dots only. */
 const hasThroughIndex = /\bhas\((\w[\w.]*\[\w+\](?:[\w.]|\[\w+\])*)\.(\w+)\)/g
@@ -35,7 +36,10 @@ export function isTransition(rule: CelRule): boolean {
 export function compileRule(rule: string): CompiledRule {
   const known = compiled.get(rule)
   if (known !== undefined) return known
-  const text = rule.replaceAll('.matches(', '.matchesRe2(').replaceAll(escapedKeyword, '$1').replaceAll(hasThroughIndex, 'hasField($1, "$2")')
+  const text = rule
+    .replaceAll('.matches(', '.matchesRe2(')
+    .replaceAll(escapedKeyword, '$1')
+    .replaceAll(hasThroughIndex, 'hasField($1, "$2")')
   const program = environment.parse(text)
   const checked = program.check()
   if (!checked.valid || checked.type !== 'bool') {
@@ -61,7 +65,8 @@ function walk(schema: Schema, value: unknown, path: FieldPath, problems: FieldPr
     }
   }
   if (Array.isArray(value)) {
-    if (schema.items !== undefined && hasRules(schema.items)) for (const [at, item] of value.entries()) walk(schema.items, item, [...path, at], problems)
+    if (schema.items === undefined || !hasRules(schema.items)) return
+    for (const [at, item] of value.entries()) walk(schema.items, item, [...path, at], problems)
   } else if (isMap(value)) {
     for (const key of Object.keys(value)) {
       const child = propertySchema(schema, key)
@@ -85,7 +90,8 @@ const ruled = new WeakMap<Schema, boolean>()
 function hasRules(schema: Schema): boolean {
   const known = ruled.get(schema)
   if (known !== undefined) return known
-  const below = [...Object.values(schema.properties ?? {}), ...[schema.items, schema.additionalProperties].filter((each) => each !== undefined)]
+  const single = [schema.items, schema.additionalProperties].filter((each) => each !== undefined)
+  const below = [...Object.values(schema.properties ?? {}), ...single]
   const answer = (schema['x-kubernetes-validations'] ?? []).length > 0 || below.some(hasRules)
   ruled.set(schema, answer)
   return answer

@@ -37,7 +37,7 @@ function walk(schema: Schema, value: unknown, path: FieldPath, problems: FieldPr
     return
   }
   if (schema.enum !== undefined && !schema.enum.includes(value)) {
-    const message = `a cluster with the standard channel of Gateway API refuses the value ${show(value)}, which only the experimental channel has`
+    const message = `a cluster with the standard channel of Gateway API refuses ${show(value)}, which only the experimental channel has`
     problems.push({ severity: 'warning', path, message, advice })
   }
 }

@@ -1,6 +1,6 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import type { EndpointSlice, Service } from './core.ts'
-import type { FieldPath, FieldProblem } from './field.ts'
+import { show, type FieldPath, type FieldProblem } from './field.ts'
 import type { Resource } from './resources.ts'
 
 /**
@@ -16,31 +16,35 @@ export function checkCore(object: Resource): FieldProblem[] {
 /** A Service or EndpointSlice with what the API server fills in that depends on other fields. */
 export function fillCore(object: Resource): Resource {
   if (object.kind !== 'Service' || object.spec?.ports === undefined) return object
-  return { ...object, spec: { ...object.spec, ports: object.spec.ports.map((port) => ({ ...port, targetPort: port.targetPort ?? port.port })) } }
+  const ports = object.spec.ports.map((port) => ({ ...port, targetPort: port.targetPort ?? port.port }))
+  return { ...object, spec: { ...object.spec, ports } }
 }
 
 function checkService(service: Service): FieldProblem[] {
   const problems: FieldProblem[] = []
+  const wrong = (path: FieldPath, message: string, advice: string): void => void problems.push(error(['spec', ...path], message, advice))
   const { type, clusterIP, clusterIPs, externalName, ports = [] } = service.spec ?? {}
   if (type === 'ExternalName') {
-    if (externalName === undefined || externalName === '') problems.push(error(['spec', 'externalName'], 'a Service of type ExternalName needs one', 'add spec.externalName'))
+    if ((externalName ?? '') === '') wrong(['externalName'], 'a Service of type ExternalName needs one', 'add spec.externalName')
     return problems
   }
-  if (ports.length === 0 && clusterIP !== 'None') problems.push(error(['spec', 'ports'], 'a Service with a cluster IP needs at least one port', 'add spec.ports'))
+  if (ports.length === 0 && clusterIP !== 'None') wrong(['ports'], 'a Service with a cluster IP needs at least one port', 'add spec.ports')
   const names = new Set<string>()
   for (const [at, port] of ports.entries()) {
     if (port.name === undefined) {
-      if (ports.length > 1) problems.push(error(['spec', 'ports', at, 'name'], 'every port of a Service with several ports needs a name', `add spec.ports[${at}].name`))
+      const advice = `add spec.ports[${at}].name`
+      if (ports.length > 1) wrong(['ports', at, 'name'], 'every port of a Service with several ports needs a name', advice)
     } else if (names.has(port.name)) {
-      problems.push(error(['spec', 'ports', at, 'name'], `another port is called ${port.name}, too`, 'rename one of the two'))
+      wrong(['ports', at, 'name'], `another port is called ${port.name}, too`, 'rename one of the two')
     } else names.add(port.name)
     const { targetPort } = port
     if (typeof targetPort === 'number' ? targetPort < 1 || targetPort > 65535 : targetPort === '') {
-      problems.push(error(['spec', 'ports', at, 'targetPort'], `is out of range: ${targetPort}`, 'give a number from 1 to 65535 or the name of a container port'))
+      const advice = 'give a number from 1 to 65535 or the name of a container port'
+      wrong(['ports', at, 'targetPort'], `is out of range: ${targetPort}`, advice)
     }
   }
   if (clusterIP !== undefined && clusterIPs?.[0] !== undefined && clusterIPs[0] !== clusterIP) {
-    problems.push(error(['spec', 'clusterIPs', 0], 'must be the same as spec.clusterIP', `change it to ${clusterIP === '' ? "''" : clusterIP}`))
+    wrong(['clusterIPs', 0], 'must be the same as spec.clusterIP', `change it to ${clusterIP === '' ? "''" : clusterIP}`)
   }
   return problems
 }
@@ -53,8 +57,10 @@ function checkEndpointSlice(slice: EndpointSlice): FieldProblem[] {
       if (fits(address)) continue
       const path = ['endpoints', at, 'addresses', position]
       const other = isIPv4(address) ? 'IPv4' : isIPv6(address) ? 'IPv6' : undefined
-      const advice = other === undefined ? 'write an IP address; host names are not resolved' : `put it into a slice of addressType ${other}`
-      problems.push({ ...error(path, `invalid address ${JSON.stringify(address.slice(0, 80))}`, advice), expected: `an address of type ${slice.addressType}` })
+      const unresolved = 'write an IP address; host names are not resolved'
+      const advice = other === undefined ? unresolved : `put it into a slice of addressType ${other}`
+      const expected = `an address of type ${slice.addressType}`
+      problems.push({ ...error(path, `invalid address ${show(address)}`, advice), expected })
     }
   }
   return problems

@@ -13,21 +13,28 @@ const protocol: Schema = { type: 'string', enum: ['TCP', 'UDP', 'SCTP'], default
 const strings: Schema = { type: 'object', additionalProperties: text }
 
 const list = (items: Schema, more: Schema = {}): Schema => ({ type: 'array', items, ...more })
-const map = (properties: Readonly<Record<string, Schema>>, required: readonly string[] = []): Schema => ({ type: 'object', properties, required })
+const map = (properties: Readonly<Record<string, Schema>>, required: readonly string[] = []): Schema => ({
+  type: 'object',
+  properties,
+  required,
+})
 const unread = (...names: readonly string[]): Record<string, Schema> => Object.fromEntries(names.map((name) => [name, any]))
+
+const labelValue: Schema = { type: 'string', maxLength: 63, pattern: '^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$' }
 
 /** Source: core/v1 ObjectMeta. Label values keep Kubernetes' syntax; names are checked by kind, see `names.ts`. */
 export const metadataSchema: Schema = map(
   {
     name: text,
     namespace: text,
-    labels: { type: 'object', additionalProperties: { type: 'string', maxLength: 63, pattern: '^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$' } },
+    labels: { type: 'object', additionalProperties: labelValue },
     annotations: strings,
     creationTimestamp: { type: 'string', format: 'date-time' },
     generation: { type: 'integer', minimum: 0 },
     resourceVersion: text,
     uid: text,
-    ...unread('deletionGracePeriodSeconds', 'deletionTimestamp', 'finalizers', 'generateName', 'managedFields', 'ownerReferences', 'selfLink'),
+    ...unread('deletionGracePeriodSeconds', 'deletionTimestamp', 'finalizers', 'generateName', 'managedFields'),
+    ...unread('ownerReferences', 'selfLink'),
   },
   ['name'],
 )
@@ -38,7 +45,14 @@ const kind = (properties: Readonly<Record<string, Schema>>, required: readonly s
 })
 
 const servicePort = map(
-  { name: label, port, protocol, targetPort: { 'x-kubernetes-int-or-string': true }, appProtocol: text, nodePort: { type: 'integer', minimum: 0, maximum: 65535 } },
+  {
+    name: label,
+    port,
+    protocol,
+    targetPort: { 'x-kubernetes-int-or-string': true },
+    appProtocol: text,
+    nodePort: { type: 'integer', minimum: 0, maximum: 65535 },
+  },
   ['port'],
 )
 
@@ -52,8 +66,9 @@ const serviceSpec = map({
   publishNotReadyAddresses: flag,
   ipFamilies: list({ type: 'string', enum: ['IPv4', 'IPv6'] }),
   ipFamilyPolicy: { type: 'string', enum: ['SingleStack', 'PreferDualStack', 'RequireDualStack'] },
-  ...unread('allocateLoadBalancerNodePorts', 'externalIPs', 'externalTrafficPolicy', 'healthCheckNodePort', 'internalTrafficPolicy', 'loadBalancerClass'),
-  ...unread('loadBalancerIP', 'loadBalancerSourceRanges', 'sessionAffinity', 'sessionAffinityConfig', 'trafficDistribution'),
+  ...unread('allocateLoadBalancerNodePorts', 'externalIPs', 'externalTrafficPolicy', 'healthCheckNodePort', 'internalTrafficPolicy'),
+  ...unread('loadBalancerClass', 'loadBalancerIP', 'loadBalancerSourceRanges'),
+  ...unread('sessionAffinity', 'sessionAffinityConfig', 'trafficDistribution'),
 })
 
 const endpoint = map(
@@ -72,12 +87,14 @@ const endpoint = map(
 
 const endpointPort = map({ name: { ...label, pattern: `^$|${label.pattern ?? ''}` }, port, protocol, appProtocol: text })
 
+const containerPort: Schema = { ...map({ name: text, containerPort: port }, ['containerPort']), ...any }
+
 const podSpec: Schema = {
   ...map({
     serviceAccountName: text,
     nodeName: text,
     hostNetwork: flag,
-    containers: list({ ...map({ name: text, ports: list({ ...map({ name: text, containerPort: port }, ['containerPort']), ...any }) }, ['name']), ...any }),
+    containers: list({ ...map({ name: text, ports: list(containerPort) }, ['name']), ...any }),
   }),
   ...any,
 }

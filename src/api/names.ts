@@ -22,8 +22,8 @@ export function checkNames(kind: ResourceKind, metadata: Readonly<Record<string,
   if (kinds[kind].namespaced) {
     problems.push(...checkName('namespace', namespace, true))
   } else if (namespace !== undefined) {
-    const advice = 'remove metadata.namespace'
-    problems.push({ severity: 'warning', path: ['metadata', 'namespace'], message: `a ${kind} has no namespace; this one is ignored`, advice })
+    const message = `a ${kind} has no namespace; this one is ignored`
+    problems.push({ ...error('namespace', message, 'remove metadata.namespace'), severity: 'warning' })
   }
   return problems
 }
@@ -34,7 +34,8 @@ function checkName(field: string, name: unknown, isLabel: boolean): FieldProblem
   const [pattern, most] = isLabel ? [dnsLabel, 63] : [dnsName, 253]
   if (name.length <= most && matchesPattern(pattern, name)) return []
   const advice = `rename it, for example to ${suggestName(name, isLabel, most)}`
-  return [{ ...error(field, `invalid ${field} ${show(name)}`, advice), expected: `${describePattern(pattern)}, at most ${most} characters` }]
+  const expected = `${describePattern(pattern)}, at most ${most} characters`
+  return [{ ...error(field, `invalid ${field} ${show(name)}`, advice), expected }]
 }
 
 function suggestName(name: string, isLabel: boolean, most: number): string {

@@ -1,4 +1,7 @@
-/** A structural OpenAPI v3 schema as CRDs carry it; only what Gateway API and our own core schemas use. Source: apiextensions/v1 JSONSchemaProps. */
+/**
+ * A structural OpenAPI v3 schema as CRDs carry it; only what Gateway API and our own core schemas use.
+ * Source: apiextensions/v1 JSONSchemaProps.
+ */
 export interface Schema {
   readonly type?: 'object' | 'array' | 'string' | 'integer' | 'number' | 'boolean'
   readonly properties?: Readonly<Record<string, Schema>>

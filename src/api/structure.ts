@@ -36,12 +36,20 @@ function check(schema: Schema, value: unknown, path: FieldPath, problems: FieldP
   }
   if (typeof value === 'string') checkText(schema, value, problem)
   else if (typeof value === 'number') checkNumber(schema, value, problem)
-  else if (Array.isArray(value)) checkList(schema, value, path, problems, problem, strict)
-  else if (isMap(value)) checkMap(schema, value, path, problems, problem, strict)
+  else if (Array.isArray(value)) checkList(schema, value, { path, problems, problem, strict })
+  else if (isMap(value)) checkMap(schema, value, { path, problems, problem, strict })
   checkJunctors(schema, value, problem)
 }
 
 type Report = (message: string, expected?: string, advice?: string, at?: FieldPath) => void
+
+/** Where a list or map stands, and how it is judged. */
+interface Context {
+  readonly path: FieldPath
+  readonly problems: FieldProblem[]
+  readonly problem: Report
+  readonly strict: boolean
+}
 
 /** The type that a value should have had, or undefined if it has it. */
 function wantedType(schema: Schema, value: unknown): string | undefined {
@@ -79,7 +87,9 @@ function checkText(schema: Schema, value: string, problem: Report): void {
   if (schema.minLength !== undefined && length() < schema.minLength) {
     problem(value === '' ? 'is empty' : 'is too short', `at least ${schema.minLength} characters`)
   }
-  if (schema.pattern !== undefined && !matchesPattern(schema.pattern, value)) problem(`invalid value ${show(value)}`, describePattern(schema.pattern))
+  if (schema.pattern !== undefined && !matchesPattern(schema.pattern, value)) {
+    problem(`invalid value ${show(value)}`, describePattern(schema.pattern))
+  }
   const format = schema.format === undefined ? undefined : formats[schema.format]
   if (format !== undefined && !format.test(value)) problem(`invalid value ${show(value)}`, format.expected)
 }
@@ -89,7 +99,10 @@ const formats: Readonly<Record<string, { readonly test: (text: string) => boolea
   'cluster-ip': { test: (text) => text === '' || text === 'None' || isIP(text) !== 0, expected: 'an IP address, or None' },
   'ipv4': { test: isIPv4, expected: 'an IPv4 address' },
   'ipv6': { test: isIPv6, expected: 'an IPv6 address' },
-  'date-time': { test: (text) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/.test(text) && !Number.isNaN(Date.parse(text)), expected: 'a time such as 2026-01-31T12:00:00Z' },
+  'date-time': {
+    test: (text) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/.test(text) && !Number.isNaN(Date.parse(text)),
+    expected: 'a time such as 2026-01-31T12:00:00Z',
+  },
   'byte': { test: (text) => /^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(text), expected: 'base64' },
 }
 
@@ -99,7 +112,7 @@ function checkNumber(schema: Schema, value: number, problem: Report): void {
   if (value < least || value > most || Number.isNaN(value)) problem(`is out of range: ${value}`, `${least} to ${most}`)
 }
 
-function checkList(schema: Schema, list: readonly unknown[], path: FieldPath, problems: FieldProblem[], problem: Report, strict: boolean): void {
+function checkList(schema: Schema, list: readonly unknown[], { path, problems, problem, strict }: Context): void {
   if (schema.maxItems !== undefined && list.length > schema.maxItems) {
     problem(`has too many items: ${list.length}`, `at most ${schema.maxItems} items`)
     return
@@ -114,21 +127,27 @@ function checkList(schema: Schema, list: readonly unknown[], path: FieldPath, pr
     const id = JSON.stringify(type === 'map' && isMap(item) ? keys.map((key) => own(item, key)) : item)
     const first = seen.get(id)
     if (first === undefined) seen.set(id, at)
-    else problem(`is a duplicate of ${formatPath([...path, first])}`, type === 'map' ? `a different ${keys.join(' or ')}` : undefined, 'remove one of the two', [...path, at])
+    else {
+      const expected = type === 'map' ? `a different ${keys.join(' or ')}` : undefined
+      problem(`is a duplicate of ${formatPath([...path, first])}`, expected, 'remove one of the two', [...path, at])
+    }
   }
 }
 
-function checkMap(schema: Schema, map: Readonly<Record<string, unknown>>, path: FieldPath, problems: FieldProblem[], problem: Report, strict: boolean): void {
+function checkMap(schema: Schema, map: Readonly<Record<string, unknown>>, { path, problems, problem, strict }: Context): void {
   const keys = Object.keys(map)
   if (schema.maxProperties !== undefined && keys.length > schema.maxProperties) {
     problem(`has too many entries: ${keys.length}`, `at most ${schema.maxProperties} entries`)
     return
   }
-  if (schema.minProperties !== undefined && keys.length < schema.minProperties) problem('has too few entries', `at least ${schema.minProperties} entries`)
+  if (schema.minProperties !== undefined && keys.length < schema.minProperties) {
+    problem('has too few entries', `at least ${schema.minProperties} entries`)
+  }
   for (const name of schema.required ?? []) {
     if (!Object.hasOwn(map, name)) problem(`the required field ${name} is missing`, undefined, `add ${formatPath([...path, name])}`)
   }
-  const open = !strict || schema['x-kubernetes-preserve-unknown-fields'] === true || (schema.properties === undefined && schema.type !== 'object')
+  const untyped = schema.properties === undefined && schema.type !== 'object'
+  const open = !strict || untyped || schema['x-kubernetes-preserve-unknown-fields'] === true
   for (const key of keys) {
     const child = propertySchema(schema, key)
     if (child !== undefined) check(child, map[key], [...path, key], problems, strict)
@@ -151,6 +170,8 @@ function checkJunctors(schema: Schema, value: unknown, problem: Report): void {
   }
   for (const each of schema.allOf ?? []) if (!fits(each)) problem('does not keep all of its rules')
   if (schema.anyOf !== undefined && !schema.anyOf.some(fits)) problem('fits none of the forms that it may have')
-  if (schema.oneOf !== undefined && schema.oneOf.filter(fits).length !== 1) problem('does not fit exactly one of the forms that it may have')
+  if (schema.oneOf !== undefined && schema.oneOf.filter(fits).length !== 1) {
+    problem('does not fit exactly one of the forms that it may have')
+  }
   if (schema.not !== undefined && fits(schema.not)) problem('has a form that is not allowed')
 }

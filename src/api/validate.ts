@@ -35,9 +35,14 @@ const unread = ['UDPRoute', 'BackendTLSPolicy', 'ListenerSet']
  * @param value as JSON or YAML gives it
  */
 export function validate(value: unknown, options: ValidateOptions): Validation {
-  if (!isMap(value)) return invalid(undefined, [error([], `is not an object but ${show(value)}`, 'write a Kubernetes manifest: apiVersion, kind, metadata')])
+  if (!isMap(value)) {
+    const advice = 'write a Kubernetes manifest: apiVersion, kind, metadata'
+    return invalid(undefined, [error([], `is not an object but ${show(value)}`, advice)])
+  }
   const [apiVersion, kind] = [own(value, 'apiVersion'), own(value, 'kind')]
-  if (typeof kind !== 'string' || kind === '') return invalid(undefined, [error(['kind'], 'the object has no kind', 'add apiVersion and kind')])
+  if (typeof kind !== 'string' || kind === '') {
+    return invalid(undefined, [error(['kind'], 'the object has no kind', 'add apiVersion and kind')])
+  }
   if (typeof apiVersion !== 'string' || apiVersion === '') {
     const advice = isResourceKind(kind) ? `add apiVersion: ${preferred(kind)}` : 'add apiVersion'
     return invalid(undefined, [error(['apiVersion'], 'the object has no apiVersion', advice)])
@@ -49,7 +54,8 @@ export function validate(value: unknown, options: ValidateOptions): Validation {
   const schema = version === undefined ? undefined : (options.gateway[kind] ?? coreSchemas[kind])?.[version]
   if (version === undefined || schema === undefined) {
     const expected = versions.map((each) => apiVersionOf(group, each)).join(' or ')
-    return invalid(ref, [{ ...error(['apiVersion'], `unsupported apiVersion ${show(apiVersion)} of kind ${kind}`, `write apiVersion: ${preferred(kind)}`), expected }])
+    const message = `unsupported apiVersion ${show(apiVersion)} of kind ${kind}`
+    return invalid(ref, [{ ...error(['apiVersion'], message, `write apiVersion: ${preferred(kind)}`), expected }])
   }
   const whole = withMetadata(schema)
   const filled = withDefaults(whole, value)
@@ -59,7 +65,8 @@ export function validate(value: unknown, options: ValidateOptions): Validation {
   const object = fillCore(finish(filled, kind, namespaced))
   const rules = [...checkRules(whole, object), ...checkCore(object)]
   if (hasErrors(rules)) return invalid(ref, [...shape, ...rules])
-  const channel = options.standard === undefined || options.gateway[kind] === undefined ? [] : checkChannel(options.standard[kind]?.[version], value)
+  const { standard, gateway } = options
+  const channel = standard === undefined || gateway[kind] === undefined ? [] : checkChannel(standard[kind]?.[version], value)
   return { kind: 'valid', object, problems: [...shape, ...rules, ...channel] }
 }
 
@@ -69,7 +76,11 @@ const wholes = new WeakMap<Schema, Schema>()
 function withMetadata(schema: Schema): Schema {
   const known = wholes.get(schema)
   if (known !== undefined) return known
-  const whole = { ...schema, properties: { ...schema.properties, metadata: metadataSchema }, required: ['metadata', ...(schema.required ?? [])] }
+  const whole = {
+    ...schema,
+    properties: { ...schema.properties, metadata: metadataSchema },
+    required: ['metadata', ...(schema.required ?? [])],
+  }
   wholes.set(schema, whole)
   return whole
 }

@@ -35,7 +35,8 @@ export interface ReadOptions extends ValidateOptions {
   readonly known: (object: Resource) => Resource
 }
 
-const keptAll = 'its objects stay in force as they were'
+/** What a file or folder that can't be read means for its objects. */
+export const keptAll = 'its objects stay in force as they were'
 const keptOne = 'its last good version stays in force'
 
 /**
@@ -45,7 +46,8 @@ const keptOne = 'its last good version stays in force'
 export async function readFileState(file: ScannedFile, before: FileState | undefined, options: ReadOptions): Promise<FileState> {
   const keep = (problem: Problem): FileState => {
     const kept = before !== undefined && before.slots.length > 0
-    return { path: file.path, stamp: undefined, hash: '', slots: before?.slots ?? [], problems: [kept ? withConsequence(problem, keptAll) : problem], suspect: false }
+    const problems = [kept ? withConsequence(problem, keptAll) : problem]
+    return { path: file.path, stamp: undefined, hash: '', slots: before?.slots ?? [], problems, suspect: false }
   }
   if (file.size > maxFileBytes) return { ...keep(tooBig(file.path, file.size)), stamp: file.stamp }
   let content: Buffer
@@ -69,7 +71,12 @@ export async function readFileState(file: ScannedFile, before: FileState | undef
   return { ...(await readText(file.path, text, before, options)), stamp: file.stamp, hash }
 }
 
-async function readText(path: string, text: string, before: FileState | undefined, options: ReadOptions): Promise<Omit<FileState, 'stamp' | 'hash'>> {
+async function readText(
+  path: string,
+  text: string,
+  before: FileState | undefined,
+  options: ReadOptions,
+): Promise<Omit<FileState, 'stamp' | 'hash'>> {
   const slots = new Map<string, Slot>()
   const found: { readonly id: string | undefined; readonly problem: Problem }[] = []
   const wrong = new Set<string>()
@@ -105,7 +112,8 @@ async function readText(path: string, text: string, before: FileState | undefine
     return wrong.has(id) && kept.some((slot) => slot.id === id) ? withConsequence(problem, keptOne) : problem
   })
   if (found.length > maxProblemsPerFile) {
-    problems.push(fileProblem(path, `${found.length - maxProblemsPerFile} more problems in this file are not shown`, 'correct the others first'))
+    const more = found.length - maxProblemsPerFile
+    problems.push(fileProblem(path, `${more} more problems in this file are not shown`, 'correct the others first'))
   }
   return { path, slots: [...slots.values(), ...kept], problems, suspect: false }
 }
@@ -114,7 +122,8 @@ async function readText(path: string, text: string, before: FileState | undefine
 export function duplicate(file: string, place: Place, ref: ObjectRef, firstFile: string, first: Place): Problem {
   const at = `${firstFile}:${first.line}:${first.column}`
   const message = `is defined twice: here, at ${file}:${place.line}:${place.column}, and at ${at}, which is the one in force`
-  return { severity: 'error', file, line: place.line, column: place.column, ref, field: '', message, advice: 'remove or rename one of the two' }
+  const advice = 'remove or rename one of the two'
+  return { severity: 'error', file, line: place.line, column: place.column, ref, field: '', message, advice }
 }
 
 function idOf(ref: ObjectRef): string {

@@ -1,8 +1,18 @@
 import { isDeepStrictEqual } from 'node:util'
 import { gatewaySchemas } from '../../../crds/load.ts'
 import type { Problem } from '../../api/problem.ts'
-import { emptyResources, keyOf, kinds, refOf, resourceSetOf, type Resource, type ResourceKind, type ResourceSet } from '../../api/resources.ts'
-import { duplicate, readFileState, type FileState, type ReadOptions } from './file.ts'
+import {
+  emptyResources,
+  keyOf,
+  kinds,
+  refOf,
+  resourceSetOf,
+  type Resource,
+  type ResourceKind,
+  type ResourceSet,
+} from '../../api/resources.ts'
+import { duplicate, keptAll, readFileState, type FileState, type ReadOptions } from './file.ts'
+import { withConsequence } from './problems.ts'
 import { compare, scanFolder, type Scan, type ScannedFile } from './scan.ts'
 
 /** What a folder says now. */
@@ -38,7 +48,12 @@ export function unread(): FolderState {
  * Looks at a folder again; only files that changed are read. Never throws.
  * @param changed paths of files that are known to have changed, whatever their time stamps say
  */
-export async function refresh(root: string, before: FolderState, options: LoadOptions, changed: ReadonlySet<string> = new Set()): Promise<FolderState> {
+export async function refresh(
+  root: string,
+  before: FolderState,
+  options: LoadOptions,
+  changed: ReadonlySet<string> = new Set(),
+): Promise<FolderState> {
   const scan = await scanFolder(root)
   const readOptions: ReadOptions = {
     gateway: gatewaySchemas('experimental'),
@@ -52,21 +67,23 @@ export async function refresh(root: string, before: FolderState, options: LoadOp
   }
   const files = new Map<string, FileState>()
   for (const file of scan.files) files.set(file.path, await read(file))
+  const unseen = (path: string): boolean => scan.unseen.some((each) => each === root || path === each || path.startsWith(`${each}/`))
   for (const [path, state] of before.files) {
-    if (!files.has(path) && scan.unseen.some((each) => each === root || path === each || path.startsWith(`${each}/`))) files.set(path, { ...state, stamp: undefined })
+    if (!files.has(path) && unseen(path)) files.set(path, { ...state, stamp: undefined })
   }
   const ordered = [...files.values()].sort((a, b) => compare(a.path, b.path))
   const keeps = ordered.some((file) => file.stamp === undefined && file.slots.length > 0)
-  const scanProblems = scan.problems.map((problem) => (keeps && problem.severity === 'error' ? { ...problem, message: `${problem.message}; its objects stay in force as they were` } : problem))
+  const scanProblems = keeps ? scan.problems.map((problem) => withConsequence(problem, keptAll)) : scan.problems
   const merged = merge(ordered, before.loaded.resources)
   const problems = [...scanProblems, ...ordered.flatMap((file) => file.problems), ...merged.problems].sort(byPlace)
-  const same = merged.resources === before.loaded.resources && scan.readable === before.loaded.readable && isDeepStrictEqual(problems, before.loaded.problems)
-  const loaded = same ? before.loaded : { resources: merged.resources, problems, readable: scan.readable }
+  const now: LoadedFolder = { resources: merged.resources, problems, readable: scan.readable }
+  const same = now.resources === before.loaded.resources && now.readable === before.loaded.readable
+  const loaded = same && isDeepStrictEqual(problems, before.loaded.problems) ? before.loaded : now
   return { files, folders: scan.folders, loaded, suspect: ordered.some((file) => file.suspect) }
 }
 
 /** The objects of all files: of two with one name the first in order of files stays. */
-function merge(files: readonly FileState[], before: ResourceSet): { readonly resources: ResourceSet; readonly problems: readonly Problem[] } {
+function merge(files: readonly FileState[], before: ResourceSet): Pick<LoadedFolder, 'resources' | 'problems'> {
   const owners = new Map<string, { readonly file: string; readonly line: number; readonly column: number }>()
   const objects: Resource[] = []
   const problems: Problem[] = []

@@ -76,7 +76,8 @@ async function parseAll(text: string, json: boolean, handlers: Handlers): Promis
     if (parser.stack.length > maxStack) {
       // The library takes quadratic time and the whole stack for what is nested thousands of levels deep.
       const advice = 'flatten it: no Kubernetes object is that deep'
-      handlers.onSyntax({ severity: 'error', ...placeAt(parser.offset), message: 'the file is nested too deeply here, and is not read any further', advice })
+      const message = 'the file is nested too deeply here, and is not read any further'
+      handlers.onSyntax({ severity: 'error', ...placeAt(parser.offset), message, advice })
       return
     }
     if (++count % 256 !== 0 || performance.now() < sliceEnd) continue
@@ -89,11 +90,13 @@ async function parseAll(text: string, json: boolean, handlers: Handlers): Promis
 
 function readDocument(document: Document.Parsed, placeAt: (offset: number) => Place, handlers: Handlers): void {
   for (const warning of document.warnings) {
-    handlers.onSyntax({ severity: 'warning', ...placeAt(warning.pos[0]), message: oneLine(warning.message), advice: 'remove what YAML 1.2 does not know' })
+    const advice = 'remove what YAML 1.2 does not know'
+    handlers.onSyntax({ severity: 'warning', ...placeAt(warning.pos[0]), message: oneLine(warning.message), advice })
   }
   const [first] = document.errors
   if (first !== undefined) {
-    handlers.onSyntax({ severity: 'error', ...placeAt(first.pos[0]), message: `is not YAML: ${oneLine(first.message)}`, advice: adviceOn(first.code) })
+    const message = `is not YAML: ${oneLine(first.message)}`
+    handlers.onSyntax({ severity: 'error', ...placeAt(first.pos[0]), message, advice: adviceOn(first.code) })
     return
   }
   if (document.contents === null) return

@@ -39,12 +39,20 @@ export function plainOf(document: Document): unknown {
   const convert = (node: unknown, depth: number, offset: number): unknown => {
     if (!isNode(node)) return undefined
     const start = node.range?.[0] ?? offset
-    if (depth > maxDepth) throw new PlainError(`is nested deeper than ${maxDepth} levels`, start, 'flatten it: no Kubernetes object is that deep')
+    if (depth > maxDepth) {
+      throw new PlainError(`is nested deeper than ${maxDepth} levels`, start, 'flatten it: no Kubernetes object is that deep')
+    }
     if (isAlias(node)) {
       const anchor = anchors.get(node.source)
-      if (anchor === undefined) throw new PlainError(`the alias *${node.source} has no anchor before it`, start, `define &${node.source} first, outside of itself`)
+      if (anchor === undefined) {
+        const advice = `define &${node.source} first, outside of itself`
+        throw new PlainError(`the alias *${node.source} has no anchor before it`, start, advice)
+      }
       aliased += anchor.weight
-      if (aliased > maxAliasedValues) throw new PlainError('its aliases stand for too many values', start, `write the values out; at most ${maxAliasedValues} may come from aliases`)
+      if (aliased > maxAliasedValues) {
+        const advice = `write the values out; at most ${maxAliasedValues} may come from aliases`
+        throw new PlainError('its aliases stand for too many values', start, advice)
+      }
       return anchor.value
     }
     const before = visited++ + aliased

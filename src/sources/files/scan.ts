@@ -1,4 +1,4 @@
-import { lstat, readdir, realpath, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Problem } from '../../api/problem.ts'
 import { fileProblem } from './problems.ts'
@@ -31,7 +31,7 @@ export interface Scan {
  * folder and file is taken once. A path of a single file stands for a folder with that file. Never throws.
  */
 export async function scanFolder(root: string): Promise<Scan> {
-  const files: ScannedFile[] = []
+  const files: FoundFile[] = []
   const folders: { readonly path: string; readonly id: string }[] = []
   const unseen: string[] = []
   const problems: Problem[] = []
@@ -41,7 +41,7 @@ export async function scanFolder(root: string): Promise<Scan> {
     problems.push(fileProblem(path, `${what}: ${codeOf(error)}`, adviceOn(codeOf(error))))
   }
 
-  const addFile = async (path: string): Promise<void> => {
+  const addFile = async (path: string, link: boolean): Promise<void> => {
     try {
       const info = await stat(path, { bigint: true })
       if (!info.isFile()) {
@@ -49,12 +49,11 @@ export async function scanFolder(root: string): Promise<Scan> {
         return
       }
       const id = `${info.dev}:${info.ino}`
-      if (seen.has(id) && (await realpath(path)) !== path) return
-      seen.add(id)
-      files.push({ path, size: Number(info.size), stamp: `${id}:${info.size}:${info.mtimeNs}:${info.ctimeNs}` })
+      const stamp = `${id}:${info.size}:${info.mtimeNs}:${info.ctimeNs}`
+      files.push({ id, link, file: { path, size: Number(info.size), stamp } })
     } catch (error) {
       // A file that went between listing and looking is simply gone; a link that leads nowhere is not.
-      if (codeOf(error) !== 'ENOENT' || (await isLink(path))) failed(path, error, 'the file can not be looked at')
+      if (codeOf(error) !== 'ENOENT' || link) failed(path, error, 'the file can not be looked at')
     }
   }
 
@@ -62,17 +61,18 @@ export async function scanFolder(root: string): Promise<Scan> {
     try {
       const info = await stat(path, { bigint: true })
       if (info.isFile() && path === root) {
-        await addFile(path)
+        await addFile(path, false)
         return true
       }
       const id = `${info.dev}:${info.ino}`
       if (seen.has(id)) return true
       seen.add(id)
-      if (folders.length >= maxFolders || files.length >= maxFiles) throw Object.assign(new Error('too many files'), { code: 'too many files' })
+      if (folders.length >= maxFolders || files.length >= maxFiles) throw new Error('too many files')
       const entries = await readdir(path, { withFileTypes: true })
       folders.push({ path, id })
       const visible = entries.filter((entry) => !entry.name.startsWith('.')).sort((a, b) => compare(a.name, b.name))
-      await Promise.all(visible.filter((entry) => !entry.isDirectory() && isManifest(entry.name)).map((entry) => addFile(join(path, entry.name))))
+      const manifests = visible.filter((entry) => !entry.isDirectory() && isManifest(entry.name))
+      await Promise.all(manifests.map((entry) => addFile(join(path, entry.name), entry.isSymbolicLink())))
       for (const entry of visible) {
         const child = join(path, entry.name)
         if (entry.isDirectory() || (entry.isSymbolicLink() && (await leadsToFolder(child)))) await addFolder(child)
@@ -88,7 +88,26 @@ export async function scanFolder(root: string): Promise<Scan> {
   if (readable && files.length === 0 && problems.length === 0) {
     problems.push(fileProblem(root, 'holds no manifest', 'put .yaml, .yml or .json files into it', 'warning'))
   }
-  return { files: files.sort((a, b) => compare(a.path, b.path)), folders, unseen, problems, readable }
+  return { files: eachOnce(files), folders, unseen, problems, readable }
+}
+
+interface FoundFile {
+  /** Device and inode. */
+  readonly id: string
+  readonly link: boolean
+  readonly file: ScannedFile
+}
+
+/** In order of path, without links to files that are there anyway. */
+function eachOnce(found: readonly FoundFile[]): ScannedFile[] {
+  const taken = new Set(found.filter(({ link }) => !link).map(({ id }) => id))
+  const kept: ScannedFile[] = []
+  for (const { id, link, file } of found.toSorted((a, b) => compare(a.file.path, b.file.path))) {
+    if (link && taken.has(id)) continue
+    taken.add(id)
+    kept.push(file)
+  }
+  return kept
 }
 
 /** Whether a file of this name is read. */
@@ -115,10 +134,6 @@ export function adviceOn(code: string): string {
   if (code === 'ENOTDIR') return 'give a folder or a file that ends in .yaml, .yml or .json'
   if (code === 'too many files') return 'give a folder that holds manifests only'
   return 'check the file system'
-}
-
-async function isLink(path: string): Promise<boolean> {
-  return lstat(path).then((info) => info.isSymbolicLink(), () => false)
 }
 
 async function leadsToFolder(path: string): Promise<boolean> {

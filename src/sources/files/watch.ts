@@ -61,7 +61,7 @@ export function watchFolder(dir: string, options: WatchOptions): FolderWatch {
   const isClosed = (): boolean => closed
 
   /** One look at a time. */
-  const lookNext = (): Promise<void> => (running = running.then(look))
+  const lookNext = (): Promise<void> => (running = running.catch(() => {}).then(look))
 
   const schedule = (delayMs: number): void => {
     if (closed) return
@@ -84,7 +84,8 @@ export function watchFolder(dir: string, options: WatchOptions): FolderWatch {
 
   const follow = (folders: FolderState['folders']): void => {
     // A single file is watched through the folder that holds it, since editors put a new file in its place.
-    const wanted = new Map((folders.length > 0 || !state.loaded.readable ? folders : [{ path: dirname(dir), id: '' }]).map((each) => [each.path, each.id]))
+    const single = folders.length === 0 && state.loaded.readable
+    const wanted = new Map((single ? [{ path: dirname(dir), id: '' }] : folders).map(({ path, id }) => [path, id]))
     for (const [path, { id, watcher }] of watchers) {
       if (wanted.get(path) === id) continue
       watcher.close()
