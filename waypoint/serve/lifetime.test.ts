@@ -63,7 +63,7 @@ describe('a waypoint, while things change,', () => {
     ]
     const bodies: string[] = []
     for (let i = 0; i < 8; i++) {
-      rig.configure(config([service('books', `other${i}`, `10.0.1.${i}`), endpoints('books', 'a', a, ...(i > 4 ? [b] : []))]))
+      rig.configure(config([service('books', `other${i}`, `10.0.1.${i}`), endpoints('books', 'a', a, ...(i > 4 ? [{ ...b, condition: 'draining' as const }] : []))]))
       bodies.push((await rig.ask()).body)
     }
     assert.equal(bodies.slice(0, 4).filter((each) => each === 'b').length, 1)
@@ -95,6 +95,9 @@ describe('a waypoint, while things change,', () => {
   })
 
   it('drains without losing a request, and then is gone', async () => {
+    await rig.close()
+    // Nobody is waited for: every connection must go by its own last answer.
+    rig = await startRig({ limits: { drainIdleMs: 60_000 } })
     let served = 0
     const backend = await rig.backend((_request, response) => {
       setTimeout(() => {
@@ -113,7 +116,7 @@ describe('a waypoint, while things change,', () => {
     let late = ''
     idle.on('data', (chunk) => { late += String(chunk) })
     for (let i = 0; i < 1000 && (rig.counts.get('connection') ?? 0) < 12; i++) await new Promise((resolve) => setTimeout(resolve, 2))
-    const drained = rig.waypoint.drain(5000)
+    const drained = rig.waypoint.drain(60_000)
     assert.equal(rig.waypoint.ready(), false)
     // A client that held a kept-alive connection gets its request served, with the word that it is the last.
     idle.write('GET / HTTP/1.1\r\nhost: reviews\r\n\r\n')
