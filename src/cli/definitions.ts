@@ -1,0 +1,152 @@
+import { Command, Option } from 'commander'
+import type { CheckOptions } from './check.ts'
+import type { ConnectVerbOptions } from './connect.ts'
+import type { ExplainVerbOptions } from './explain.ts'
+import { exitCodes, type Io } from './io.ts'
+import type { RunVerbOptions } from './run.ts'
+import type { TranslateVerbOptions } from './translate.ts'
+import { parseEntry, parseHeader, parsePort, parseTrustDomain, parseWorkload, several } from './usage.ts'
+
+/** Where a program's verbs speak and how it ends. */
+export interface ProgramContext {
+  readonly io: Io
+  /** Called once by the verb that ran. */
+  readonly onExit: (code: number) => void
+}
+
+const failures = '1  the folder can not be read, or the output can not be written'
+const wrongUse = '2  wrong use: an unknown verb, option or format, a folder that does not exist'
+
+/**
+ * Defines the command: its help, its completion and its reference page are all made from this. Verbs load their code only when they
+ * run, so that the small ones start at once.
+ */
+export function defineProgram({ io, onExit }: ProgramContext): Command {
+  const program = new Command('waymark')
+    .description('A sidecarless service mesh: one waypoint per namespace, configured by the standard Gateway API.')
+    .helpCommand(false)
+    .addHelpText('after', '\nData goes to stdout, talk to stderr. Each verb lists its exit codes: waymark VERB --help\n')
+
+  program.command('check')
+    .summary('say everything that is wrong with a folder of manifests')
+    .description('Says everything that is wrong with a folder of manifests at once, a line each, with its place, what was expected and what to do.')
+    .addOption(folder())
+    .addOption(format('table'))
+    .addOption(trustDomain())
+    .addHelpText('after', codes('0  no errors; there may be warnings', '1  errors, or the folder can not be read', wrongUse))
+    .action(async (options: CheckOptions) => onExit(await (await import('./check.ts')).check(options, io)))
+
+  program.command('translate')
+    .summary('show what a folder means to the data plane')
+    .description('Shows the configuration that the data plane gets from a folder, entry by entry in the order of their keys. What is wrong is left out.')
+    .addOption(folder())
+    .option('--statuses', 'show the statuses that a cluster would show instead; without lastTransitionTime, for a folder has no history')
+    .addOption(new Option('-o, --output <format>', 'how to print it').choices(['yaml', 'json']).default('yaml'))
+    .addOption(trustDomain())
+    .addHelpText('after', codes('0  printed; errors in single objects are only counted on stderr', failures, wrongUse))
+    .action(async (options: TranslateVerbOptions) => onExit(await (await import('./translate.ts')).translate(options, io)))
+
+  program.command('explain')
+    .summary('say where a request would go and why')
+    .description('Says where a request would go and why: the waypoint, the level of the routes, every rule with the reason why it won or lost, what filters do, ' +
+      'the backends with their shares. The data plane\'s own code judges; nothing is sent.')
+    .argument('<request...>', '[METHOD] URL; the method is GET, for gRPC POST. http:// URLs are requests, https:// and tls:// TLS connections with the host as SNI, tcp:// any connection')
+    .addOption(folder())
+    .addOption(new Option('--from <ns/sa>', 'the workload that calls').argParser(parseWorkload).makeOptionMandatory())
+    .addOption(new Option('-H, --header <line>', 'a header of the request, \'name: value\'; may be repeated').argParser(several(parseHeader)).default([], 'none'))
+    .addOption(format('table'))
+    .addOption(trustDomain())
+    .addHelpText('after', examples(
+      'waymark explain -f examples/bookstore --from books/web http://reviews:9080/',
+      'waymark explain -f examples/bookstore --from books/web -H \'x-user: jason\' GET http://reviews:9080/',
+      'waymark explain -f DIR --from shop/till -H \'content-type: application/grpc\' http://cart.shop:50051/shop.Cart/Add',
+    ) + codes('0  explained, whatever becomes of the request', failures, wrongUse))
+    .action(async (request: readonly string[], options: ExplainVerbOptions) => onExit(await (await import('./explain.ts')).explain(request, options, io)))
+
+  program.command('run')
+    .summary('run the whole mesh of a folder in one process')
+    .description('Runs the mesh of a folder in one process: its waypoints, the CA, and a forward proxy for each workload that --as names. ' +
+      'Starts with what is good in the folder. SIGINT or SIGTERM lets what is on its way finish; a second one ends at once.')
+    .argument('<dir>', 'folder with Kubernetes manifests, or one file')
+    .option('--watch', 'take over changes of the folder as they happen (default)')
+    .option('--no-watch', 'keep to what the folder held at the start')
+    .addOption(new Option('--as <ns/sa[@port]>', 'open a forward proxy for this workload, on a free port if none is given; may be repeated').argParser(several(parseEntry)).default([], 'none'))
+    .addOption(new Option('--host <address>', 'where everything listens; whoever reaches it may act as the --as workloads').default('127.0.0.1'))
+    .addOption(trustDomain())
+    .addOption(port('--admin-port <port>', 'configuration and statuses as JSON', 15000))
+    .addOption(port('--metrics-port <port>', 'Prometheus metrics', 15020))
+    .addOption(port('--ready-port <port>', 'readiness and liveness', 15021))
+    .option('--state <dir>', 'keep the CA\'s root in this folder; without it, it ends with the process')
+    .option('--control-socket <path>', 'Unix socket for `waymark connect`; whoever may open it may act as any workload')
+    .addOption(new Option('--access-log <where>', 'a line of JSON for each request: a file, - for stdout, or none').default('none'))
+    .addHelpText('after', examples('waymark run examples/bookstore --as shop/till@8001 --as books/web@8002') +
+      codes('0  ended by a signal; 130 if a second one cut it short', '1  it can not start: a port is taken, the folder can not be read, the CA\'s state is not whole', wrongUse))
+    .action(async (directory: string, options: RunVerbOptions) => onExit(await (await import('./run.ts')).run(directory, options, io)))
+
+  program.command('connect')
+    .summary('enter the mesh of another process as a workload')
+    .description('Opens a forward proxy for one workload in a process of its own. Configuration and certificates come from `waymark run --control-socket`; ' +
+      'when that one is away, it goes on with what it has.')
+    .addOption(new Option('--control-socket <path>', 'Unix socket of the process that controls the mesh').makeOptionMandatory())
+    .addOption(new Option('--as <ns/sa[@port]>', 'the workload, and the port of its proxy; without one any free port').argParser(parseEntry).makeOptionMandatory())
+    .addOption(new Option('--host <address>', 'where it listens; whoever reaches it may act as this workload').default('127.0.0.1'))
+    .addOption(trustDomain())
+    .addHelpText('after', examples('waymark connect --control-socket /tmp/waymark.sock --as shop/till@8001') +
+      codes('0  ended by a signal; 130 if a second one cut it short', '1  it can not start: the port is taken', wrongUse))
+    .action(async (options: ConnectVerbOptions) => onExit(await (await import('./connect.ts')).connect(options, io)))
+
+  program.command('version')
+    .summary('say which version this is')
+    .description('Says which versions of waymark, Node and Gateway API these are.')
+    .addOption(format('table'))
+    .addHelpText('after', codes('0  always', wrongUse))
+    .action(async (options: { readonly output: 'table' | 'json' | 'yaml' }) => onExit((await import('./version.ts')).version(options, io)))
+
+  program.command('completion')
+    .summary('print a script that completes this command in a shell')
+    .description('Prints a script that completes this command in a shell.')
+    .addArgument(program.createArgument('<shell>', 'for which one').choices(['bash', 'zsh', 'fish']))
+    .addHelpText('after', examples('source <(waymark completion bash)', 'source <(waymark completion zsh)', 'waymark completion fish | source') + codes('0  printed', wrongUse))
+    .action(async (shell: 'bash' | 'zsh' | 'fish') => {
+      io.out((await import('./completion.ts')).completionScript(shell, program))
+      onExit(exitCodes.fine)
+    })
+
+  program.command('help')
+    .summary('explain a verb')
+    .description('Explains a verb, or all of them in short.')
+    .argument('[verb]', 'which one')
+    .addHelpText('after', codes('0  printed', wrongUse))
+    .action((verb: string | undefined) => {
+      const found = verb === undefined ? program : program.commands.find((each) => each.name() === verb)
+      // Ends as an unknown verb on the command line does, with a suggestion.
+      if (found === undefined) program.parse([verb ?? ''], { from: 'user' })
+      else found.outputHelp()
+      onExit(exitCodes.fine)
+    })
+  return program
+}
+
+function folder(): Option {
+  return new Option('-f, --file <dir>', 'folder with Kubernetes manifests, or one file').makeOptionMandatory()
+}
+
+function format(fallback: string): Option {
+  return new Option('-o, --output <format>', 'how to print it; table is for people').choices(['table', 'json', 'yaml']).default(fallback)
+}
+
+function trustDomain(): Option {
+  return new Option('--trust-domain <name>', 'first part of every SPIFFE id').argParser(parseTrustDomain).default('cluster.local')
+}
+
+function port(flags: string, what: string, fallback: number): Option {
+  return new Option(flags, `${what}; 0 = any, none = off`).argParser(parsePort).default(fallback)
+}
+
+function codes(...lines: readonly string[]): string {
+  return `\nExit codes:\n${lines.map((line) => `  ${line}\n`).join('')}`
+}
+
+function examples(...lines: readonly string[]): string {
+  return `\nExamples:\n${lines.map((line) => `  ${line}\n`).join('')}`
+}

@@ -1,0 +1,70 @@
+import { createWriteStream } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { run as runMesh, type Running } from '../control/run.ts'
+import { streamSink } from '../telemetry/access-log.ts'
+import { exitCodes, type Io } from './io.ts'
+import { mustExist } from './load.ts'
+import { stopSignal, type StopSignal } from './signals.ts'
+import type { WorkloadName } from './usage.ts'
+
+/** 0 = any, none = off. */
+type PortChoice = number | 'none'
+
+export interface RunVerbOptions {
+  readonly watch: boolean
+  readonly as: readonly (WorkloadName & { readonly port: number })[]
+  readonly host: string
+  readonly trustDomain: string
+  readonly adminPort: PortChoice
+  readonly metricsPort: PortChoice
+  readonly readyPort: PortChoice
+  readonly state?: string
+  readonly controlSocket?: string
+  /** A file, `-` or `none`. */
+  readonly accessLog: string
+}
+
+/** Milliseconds that requests get to finish after the first signal. */
+const drainMs = 30_000
+
+/** `waymark run`: ends at a signal. */
+export async function run(directory: string, options: RunVerbOptions, io: Io, stop: StopSignal = stopSignal()): Promise<number> {
+  await mustExist(directory)
+  let running: Running
+  try {
+    running = await runMesh({
+      directory, watch: options.watch, entries: options.as, host: options.host, trustDomain: options.trustDomain,
+      adminPort: portOf(options.adminPort), metricsPort: portOf(options.metricsPort), readyPort: portOf(options.readyPort),
+      stateDirectory: options.state, controlSocket: options.controlSocket,
+      accessLog: await openAccessLog(options.accessLog),
+      log: io.say,
+    })
+  } catch (error) {
+    io.say(`waymark run: can not start: ${describe(error)}`)
+    return exitCodes.failed
+  }
+  for (const line of running.summary()) io.say(line)
+  io.say(`ready: the mesh of ${directory} runs; end it with Ctrl-C`)
+  await stop.first
+  io.say('stopping: what is on its way may finish; a second signal ends it at once')
+  await running.close(drainMs)
+  return exitCodes.fine
+}
+
+/** An error and what to do about it, in one line. */
+export function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return 'advice' in error && typeof error.advice === 'string' ? `${error.message}; ${error.advice}` : error.message
+}
+
+function portOf(choice: PortChoice): number | undefined {
+  return choice === 'none' ? undefined : choice
+}
+
+async function openAccessLog(where: string): Promise<((line: string) => void) | undefined> {
+  if (where === 'none') return undefined
+  if (where === '-') return streamSink(process.stdout).write
+  // Opened here, so that a path that can't be written to is known at the start.
+  const file = await open(where, 'a')
+  return streamSink(createWriteStream('', { fd: file })).write
+}

@@ -1,0 +1,56 @@
+import { apiVersionOf, isResourceKind, kinds } from '../api/resources.ts'
+import type { Snapshot } from '../model/snapshot.ts'
+import type { ObjectStatus } from '../model/status.ts'
+import { translate as translateObjects } from '../translate/translate.ts'
+import { exitCodes, type Io } from './io.ts'
+import { readFolder, sayIncomplete } from './load.ts'
+import { toJson, toYaml, toYamlDocuments, type DataFormat } from './output.ts'
+
+export interface TranslateVerbOptions {
+  readonly file: string
+  readonly statuses?: boolean | undefined
+  readonly output: DataFormat
+  readonly trustDomain: string
+}
+
+/** `waymark translate`: what a folder means to the data plane, or what its objects' statuses would say. */
+export async function translate(options: TranslateVerbOptions, io: Io): Promise<number> {
+  const loaded = await readFolder(options.file)
+  const { snapshot, statuses } = translateObjects(loaded.resources, { trustDomain: options.trustDomain })
+  io.out(options.statuses === true ? renderStatuses(statuses, options.output) : renderSnapshot(snapshot, options.output))
+  sayIncomplete(loaded, options.file, io)
+  return exitCodes.fine
+}
+
+function renderSnapshot(snapshot: Snapshot, format: DataFormat): string {
+  const sorted = Object.fromEntries([...snapshot].sort(([a], [b]) => (a < b ? -1 : 1)))
+  return format === 'json' ? toJson(sorted) : toYaml(sorted)
+}
+
+function renderStatuses(statuses: readonly ObjectStatus[], format: DataFormat): string {
+  const objects = statuses.map(toObject)
+  return format === 'json' ? toJson({ apiVersion: 'v1', kind: 'List', items: objects }) : toYamlDocuments(objects)
+}
+
+/** The part of an object that a cluster would show. Without times: a folder has no history, and equal input gives equal output. */
+function toObject(status: ObjectStatus): Record<string, unknown> {
+  const { ref } = status
+  const version = isResourceKind(ref.kind) ? kinds[ref.kind].versions[0] : 'v1'
+  return {
+    apiVersion: apiVersionOf(ref.group, version),
+    kind: ref.kind,
+    metadata: { ...(ref.namespace === '' ? {} : { namespace: ref.namespace }), name: ref.name },
+    status: fieldsOf(status),
+  }
+}
+
+function fieldsOf(status: ObjectStatus): Record<string, unknown> {
+  switch (status.kind) {
+    case 'route':
+      return { parents: status.parents }
+    case 'gateway':
+      return { addresses: status.addresses, conditions: status.conditions, listeners: status.listeners }
+    case 'gatewayclass':
+      return { conditions: status.conditions, supportedFeatures: status.supportedFeatures }
+  }
+}
