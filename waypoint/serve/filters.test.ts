@@ -9,7 +9,10 @@ describe('a waypoint\'s filters', () => {
   beforeEach(async () => {
     rig = await startRig()
   })
-  afterEach(() => rig.close())
+  afterEach(async () => {
+    await rig.settled()
+    await rig.close()
+  })
 
   const configure = (rule: Partial<HttpRule>, own: Endpoint, mirrored?: Endpoint): void => {
     const reviews = service('books', 'reviews', '10.0.0.1')

@@ -16,6 +16,13 @@ export interface Caller {
   readonly clientCert: string
 }
 
+/** Whose requests a connection carries, and where they were sent. */
+export interface RequestContext {
+  readonly caller: Caller
+  /** The original destination: see `destinationKey`. */
+  readonly destination: string
+}
+
 /** @param waypointId SPIFFE id of the waypoint */
 export function callerOf(identity: Identity, id: string, waypointId: string): Caller {
   return { identity, id, clientCert: `By=${waypointId};URI=${id}` }

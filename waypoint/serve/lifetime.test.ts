@@ -72,13 +72,15 @@ describe('a waypoint, while things change,', () => {
 
   it('sends nothing new to an endpoint that left, and lets its request finish', async () => {
     let finish = (): void => {}
+    let asked = (): void => {}
+    const begun = new Promise<void>((resolve) => { asked = resolve })
     const old = await rig.backend((_request, response) => {
       finish = () => response.end('old')
+      asked()
     })
     rig.configure([reviews, endpoints('books', 'reviews', old)])
     const first = rig.ask()
-    for (let i = 0; i < 1000 && rig.counts.get('connection') === undefined; i++) await new Promise((resolve) => setTimeout(resolve, 2))
-    await new Promise((resolve) => old.server.once('request', resolve))
+    await begun
     rig.configure([reviews, endpoints('books', 'reviews', await slow('new'))])
     assert.equal((await rig.ask()).body, 'new')
     finish()
@@ -130,9 +132,11 @@ describe('a waypoint, while things change,', () => {
   })
 
   it('cuts what is left when the drain takes too long', async () => {
-    rig.configure([reviews, endpoints('books', 'reviews', await rig.backend(() => {}))])
+    let asked = (): void => {}
+    const begun = new Promise<void>((resolve) => { asked = resolve })
+    rig.configure([reviews, endpoints('books', 'reviews', await rig.backend(() => asked()))])
     const hanging = assert.rejects(rig.ask())
-    for (let i = 0; i < 1000 && rig.waypoint.ready() && (rig.counts.get('connection') ?? 0) < 1; i++) await new Promise((resolve) => setTimeout(resolve, 2))
+    await begun
     await rig.waypoint.drain(100)
     await hanging
   })

@@ -15,7 +15,10 @@ describe('a waypoint carries', () => {
     clock = fakeClock(Date.now())
     rig = await startRig({ clock })
   })
-  afterEach(() => rig.close())
+  afterEach(async () => {
+    await rig.settled()
+    await rig.close()
+  })
 
   const configure = (rules: RouteRules | undefined, protocol: PortProtocol, ...all: readonly Endpoint[]): void => {
     const reviews = service('books', 'reviews', '10.0.0.1', protocol)

@@ -16,23 +16,22 @@ import { RequestBody, type BodyCopy } from './body.ts'
 import { endpointsOf, hasOtherHost, pickHost, sessionHost, upstreamProtocol, type ServiceTarget } from './choose.ts'
 import { resolve, type Resolved } from './destination.ts'
 import type { Engine } from './engine.ts'
-import { requestHead, stripOwnHeaders, type Caller } from './forwarded.ts'
+import { requestHead, stripOwnHeaders, type RequestContext } from './forwarded.ts'
 import { startMirrors } from './mirror.ts'
 import { newRecord } from './record.ts'
 import { answerOf, answerOfFilter, reasonHeader, sendAnswer, type Answer } from './respond.ts'
 import { decideRetry, type TryOutcome } from './retry.ts'
 import { Try, type TryListener } from './try.ts'
 
-/** Whose requests a connection carries, and where they were sent. */
-export interface RequestContext {
-  readonly caller: Caller
-  /** The original destination: see `destinationKey`. */
-  readonly destination: string
-}
-
 /** Serves one request: from its head to the last byte of its answer. */
 export function serveRequest(engine: Engine, context: RequestContext, exchange: ServerExchange): void {
-  new RequestRun(engine, context, exchange).begin()
+  const run = new RequestRun(engine, context, exchange)
+  try {
+    run.begin()
+  } catch (error) {
+    // A defect of ours costs this request, not the process.
+    run.fail(error)
+  }
 }
 
 class RequestRun implements TryListener {
@@ -176,8 +175,8 @@ class RequestRun implements TryListener {
   }
 
   #startTry(): void {
-    const { head, target } = { head: this.#head, target: this.#target }
-    if (head === undefined || target === undefined) return
+    const [head, target] = [this.#head, this.#target]
+    if (head === undefined || target === undefined || this.#over) return
     const set = endpointsOf(this.#engine, target)
     const host = this.#pick(set)
     if (set === undefined || host === undefined) {
@@ -362,22 +361,28 @@ class RequestRun implements TryListener {
       this.#refuse(code, detail)
       return
     }
-    this.#over = true
     this.#record.reason = code
     this.#record.detail = detail
-    this.#try?.abort(code)
-    this.#body.stop()
-    this.#exchange.abort()
-    this.#finish()
+    this.#cut(code)
   }
 
   #onClientGone(): void {
+    if (!this.#over) this.#record.reason = 'client-gone'
+    this.#cut('client-gone')
+  }
+
+  /** Ends the exchange because of an exception. */
+  fail(error: unknown): void {
+    this.#record.detail = `defect: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
+    this.#cut('defect')
+  }
+
+  #cut(why: string): void {
     if (this.#over) return
     this.#over = true
-    this.#record.reason = 'client-gone'
-    this.#try?.abort('client-gone')
+    this.#try?.abort(why)
     this.#body.stop()
-    if (!this.#committed) this.#exchange.abort()
+    this.#exchange.abort()
     this.#finish()
   }
 

@@ -14,7 +14,10 @@ describe('a waypoint, when things fail,', () => {
     clock = fakeClock(Date.now())
     rig = await startRig({ clock })
   })
-  afterEach(() => rig.close())
+  afterEach(async () => {
+    await rig.settled()
+    await rig.close()
+  })
 
   /** Every request meets `rule`, whose one backend has these endpoints. */
   const configure = (rule: Partial<HttpRule> | undefined, ...all: readonly Endpoint[]): void => {

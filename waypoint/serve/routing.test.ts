@@ -8,7 +8,10 @@ describe('a waypoint routes', () => {
   beforeEach(async () => {
     rig = await startRig()
   })
-  afterEach(() => rig.close())
+  afterEach(async () => {
+    await rig.settled()
+    await rig.close()
+  })
 
   const named = (name: string) => rig.backend((request, response) => {
     response.end(`${name} ${request.url ?? ''}`)

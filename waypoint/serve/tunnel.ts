@@ -10,9 +10,9 @@ import { serveHttp2 } from '../http2/server.ts'
 import { serveConnection } from './connection.ts'
 import { resolve, type Resolved } from './destination.ts'
 import type { Engine } from './engine.ts'
-import { callerOf, type Caller } from './forwarded.ts'
+import { callerOf, type Caller, type RequestContext } from './forwarded.ts'
 import { emptyRecord } from './record.ts'
-import { serveRequest, type RequestContext } from './request.ts'
+import { serveRequest } from './request.ts'
 import { reasonHeader } from './respond.ts'
 
 /** Serves the tunnels of one waypoint. */

@@ -8,7 +8,7 @@ import { makeRoot, randomSerial } from '../../../ca/root.ts'
 import { systemClock, type Clock } from '../../../src/kit/clock.ts'
 import type { Endpoint, Entry } from '../../../src/model/entries.ts'
 import { formatSpiffeId, type Identity } from '../../../src/model/identity.ts'
-import type { CountedEvent, ExchangeRecord, Telemetry } from '../../../src/telemetry/telemetry.ts'
+import type { CountedEvent, ExchangeRecord, Telemetry, WaypointState } from '../../../src/telemetry/telemetry.ts'
 import { createHboneClient, type HboneClient } from '../../../src/transport/hbone-client.ts'
 import { testSource, type TestSource } from '../../../src/transport/testing/mesh.ts'
 import { snapshotOf } from '../../config/compile.ts'
@@ -53,6 +53,8 @@ export interface Rig {
   readonly ask: (ask?: Ask) => Promise<Answer>
   /** An HTTP/2 session in a tunnel of its own. */
   readonly http2: (from?: string, to?: string) => Promise<ClientHttp2Session>
+  /** Resolves when no request is in flight any more. @throws if that does not come about */
+  readonly settled: () => Promise<void>
   readonly close: () => Promise<void>
 }
 
@@ -66,12 +68,13 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const closers: (() => void)[] = []
   const clients = new Map<string, HboneClient>()
   const records: ExchangeRecord[] = []
+  let observed: (() => WaypointState) | undefined
   const counts = new Map<CountedEvent, number>()
   const telemetry: Telemetry = {
     startTrace: () => undefined,
     exchangeDone: (record) => void records.push(record),
     count: (event) => void counts.set(event, (counts.get(event) ?? 0) + 1),
-    observe: () => {},
+    observe: (state) => void (observed = state),
   }
   const source = (namespace: string, serviceAccount: string): TestSource => {
     const identity: Identity = { trustDomain, namespace, serviceAccount }
@@ -129,6 +132,13 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       session.on('error', () => {})
       closers.push(() => session.destroy())
       return session
+    },
+    settled: async () => {
+      for (let i = 0; i < 1000; i++) {
+        if (observed?.().requestsInFlight === 0) return
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+      throw new Error(`${observed?.().requestsInFlight ?? 'no'} requests are still in flight`)
     },
     close: async () => {
       for (const each of clients.values()) each.close()
