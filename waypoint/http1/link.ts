@@ -66,7 +66,6 @@ export class Http1Link implements TryLink {
     stream.on('end', this.onEnd)
     stream.on('drain', this.onDrain)
     stream.on('error', this.onError)
-    stream.on('aborted', this.onAborted)
     stream.on('close', this.onClose)
     if (stream.destroyed) this.usable = false
   }
@@ -152,10 +151,6 @@ export class Http1Link implements TryLink {
   private readonly onDrain = (): void => this.current?.drained()
 
   private readonly onError = (error: Error): void => this.cut({ reason: 'upstream-reset', detail: `the connection failed: ${error.message}` })
-
-  private readonly onAborted = (): void => {
-    if (wasReset(this.stream)) this.cut(resetFault)
-  }
 
   private readonly onClose = (): void => {
     if (this.usable) this.cut(this.ended ? endedFault : resetFault)
@@ -278,7 +273,6 @@ export class Http1Link implements TryLink {
     stream.off('end', this.onEnd)
     stream.off('drain', this.onDrain)
     stream.off('error', this.onError)
-    stream.off('aborted', this.onAborted)
     stream.off('close', this.onClose)
     if (rest !== undefined && rest.length > 0) stream.unshift(rest)
     current.settle()

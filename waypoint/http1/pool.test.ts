@@ -447,6 +447,17 @@ describe('an HTTP/1.1 pool', () => {
     })
   })
 
+  it('lets a dial that nobody waits for any more fail unseen', async () => {
+    const up = await origin(ok)
+    const dials: { resolve: (socket: net.Socket) => void; reject: (error: Error) => void }[] = []
+    const pool = poolTo(() => new Promise((resolve, reject) => void dials.push({ resolve, reject })))
+    const [first, second] = [send(pool), send(pool)]
+    first.stream.abort()
+    dials[0]?.reject(new Error('refused'))
+    dials[1]?.resolve(await dialTo(up.port)())
+    assert.equal((await second.outcome).status, 200)
+  })
+
   it('takes a body before it has a connection', async () => {
     const up = await origin(() => {})
     let drained = 0

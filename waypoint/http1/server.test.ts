@@ -32,6 +32,12 @@ describe('an HTTP/1.1 server connection', () => {
     assert.deepEqual(text.match(/\r\n\r\n\/\d?/g), ['\r\n\r\n/1', '\r\n\r\n/2', '\r\n\r\n/', '\r\n\r\n/3'])
   })
 
+  it('takes one empty line before each request, and no second one', async () => {
+    const server = await serve(say())
+    const text = await ask(server.port, `\r\n${get('/1')}\r\n${get('/2')}\r\n\r\n${get('/3')}`)
+    assert.deepEqual(text.match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 200', 'HTTP/1.1 200', 'HTTP/1.1 400'])
+  })
+
   it('reads no further than a bounded buffer while a request is in progress', async () => {
     const server = await serve(() => {})
     const client = talk(server.port, get('/first'))

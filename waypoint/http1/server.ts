@@ -73,7 +73,6 @@ class Http1Connection implements ServerConnection, ExchangeLine {
     stream.on('end', this.onEnd)
     stream.on('drain', this.onStreamDrain)
     stream.on('error', this.onError)
-    stream.on('aborted', this.onGone)
     stream.on('close', this.onGone)
     this.deadline.set(options.limits.idleTimeoutMs)
     if (options.initial !== undefined && options.initial.length > 0) this.onData(options.initial)
@@ -152,7 +151,6 @@ class Http1Connection implements ServerConnection, ExchangeLine {
     stream.off('end', this.onEnd)
     stream.off('drain', this.onStreamDrain)
     stream.off('error', this.onError)
-    stream.off('aborted', this.onGone)
     stream.off('close', this.onGone)
   }
 

@@ -27,7 +27,7 @@ export function later(close: () => void): void {
 /** Listens on loopback and gives the port. */
 export async function listen(onSocket: (socket: net.Socket) => void): Promise<number> {
   const sockets = new Set<net.Socket>()
-  const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+  const server = net.createServer({ noDelay: true }, (socket) => {
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
     socket.on('error', () => {})
@@ -170,7 +170,7 @@ export async function ask(port: number, bytes: string | Buffer): Promise<string>
 /** A dial to a port of loopback. */
 export function dialTo(port: number): () => Promise<net.Socket> {
   return async () => {
-    const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true })
+    const socket = net.connect({ port, host: '127.0.0.1', noDelay: true })
     later(() => socket.destroy())
     await once(socket, 'connect')
     return socket
