@@ -6,7 +6,8 @@ import { translate } from '../translate/translate.ts'
 import { placesOf, type Places } from './places.ts'
 import { exitCodes, type Io } from './io.ts'
 import { readFolder } from './load.ts'
-import { toJson, toYaml } from './output.ts'
+import { toJson } from './json.ts'
+import { toYaml } from './yaml.ts'
 
 export interface CheckOptions {
   readonly file: string

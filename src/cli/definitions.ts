@@ -6,6 +6,7 @@ import { exitCodes, type Io } from './io.ts'
 import type { RunVerbOptions } from './run.ts'
 import type { TranslateVerbOptions } from './translate.ts'
 import { parseEntry, parseHeader, parsePort, parseTrustDomain, parseWorkload, several } from './usage.ts'
+import { versions } from './version.ts'
 
 /** Where a program's verbs speak and how it ends. */
 export interface ProgramContext {
@@ -24,6 +25,7 @@ const wrongUse = '2  wrong use: an unknown verb, option or format, a folder that
 export function defineProgram({ io, onExit }: ProgramContext): Command {
   const program = new Command('waymark')
     .description('A sidecarless service mesh: one waypoint per namespace, configured by the standard Gateway API.')
+    .version(versions().version, '-V, --version', 'print the version number')
     .helpCommand(false)
     .addHelpText('after', '\nData goes to stdout, talk to stderr. Each verb lists its exit codes: waymark VERB --help\n')
 
@@ -100,7 +102,7 @@ export function defineProgram({ io, onExit }: ProgramContext): Command {
     .description('Says which versions of waymark, Node and Gateway API these are.')
     .addOption(format('table'))
     .addHelpText('after', codes('0  always', wrongUse))
-    .action(async (options: { readonly output: 'table' | 'json' | 'yaml' }) => onExit((await import('./version.ts')).version(options, io)))
+    .action(async (options: { readonly output: 'table' | 'json' | 'yaml' }) => onExit(await (await import('./version.ts')).version(options, io)))
 
   program.command('completion')
     .summary('print a script that completes this command in a shell')

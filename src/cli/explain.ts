@@ -3,7 +3,8 @@ import { explainProbe } from './explain/explain.ts'
 import { formatExplanation } from './explain/format.ts'
 import { parseProbe } from './explain/probe.ts'
 import { readFolder, sayIncomplete, translateRunning } from './load.ts'
-import { toJson, toYaml } from './output.ts'
+import { toJson } from './json.ts'
+import { toYaml } from './yaml.ts'
 import type { WorkloadName } from './usage.ts'
 
 export interface ExplainVerbOptions {

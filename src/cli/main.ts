@@ -1,6 +1,11 @@
 #!/usr/bin/env node
-import { runCommand } from './command.ts'
 import { processIo } from './io.ts'
 
+const io = processIo()
+const args = process.argv.slice(2)
+// Asked by probes and scripts: it need not wait until the definitions of all verbs are loaded.
+const onlyVersion = args.length === 1 && args[0] === 'version'
 // The code is set, not forced: what is still to be written to a pipe gets out.
-process.exitCode = await runCommand(process.argv.slice(2), processIo())
+process.exitCode = onlyVersion
+  ? await (await import('./version.ts')).version({ output: 'table' }, io)
+  : await (await import('./command.ts')).runCommand(args, io)

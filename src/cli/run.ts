@@ -11,7 +11,8 @@ import type { WorkloadName } from './usage.ts'
 type PortChoice = number | 'none'
 
 export interface RunVerbOptions {
-  readonly watch: boolean
+  /** Undefined if neither `--watch` nor `--no-watch` was given: it is on. */
+  readonly watch?: boolean
   readonly as: readonly (WorkloadName & { readonly port: number })[]
   readonly host: string
   readonly trustDomain: string
@@ -33,7 +34,7 @@ export async function run(directory: string, options: RunVerbOptions, io: Io, st
   let running: Running
   try {
     running = await runMesh({
-      directory, watch: options.watch, entries: options.as, host: options.host, trustDomain: options.trustDomain,
+      directory, watch: options.watch !== false, entries: options.as, host: options.host, trustDomain: options.trustDomain,
       adminPort: portOf(options.adminPort), metricsPort: portOf(options.metricsPort), readyPort: portOf(options.readyPort),
       stateDirectory: options.state, controlSocket: options.controlSocket,
       accessLog: await openAccessLog(options.accessLog),

@@ -4,12 +4,13 @@ import type { ObjectStatus } from '../model/status.ts'
 import { translate as translateObjects } from '../translate/translate.ts'
 import { exitCodes, type Io } from './io.ts'
 import { readFolder, sayIncomplete } from './load.ts'
-import { toJson, toYaml, toYamlDocuments, type DataFormat } from './output.ts'
+import { toJson } from './json.ts'
+import { toYaml, toYamlDocuments } from './yaml.ts'
 
 export interface TranslateVerbOptions {
   readonly file: string
   readonly statuses?: boolean | undefined
-  readonly output: DataFormat
+  readonly output: 'yaml' | 'json'
   readonly trustDomain: string
 }
 
@@ -22,12 +23,12 @@ export async function translate(options: TranslateVerbOptions, io: Io): Promise<
   return exitCodes.fine
 }
 
-function renderSnapshot(snapshot: Snapshot, format: DataFormat): string {
+function renderSnapshot(snapshot: Snapshot, format: 'yaml' | 'json'): string {
   const sorted = Object.fromEntries([...snapshot].sort(([a], [b]) => (a < b ? -1 : 1)))
   return format === 'json' ? toJson(sorted) : toYaml(sorted)
 }
 
-function renderStatuses(statuses: readonly ObjectStatus[], format: DataFormat): string {
+function renderStatuses(statuses: readonly ObjectStatus[], format: 'yaml' | 'json'): string {
   const objects = statuses.map(toObject)
   return format === 'json' ? toJson({ apiVersion: 'v1', kind: 'List', items: objects }) : toYamlDocuments(objects)
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { gatewayApiVersion } from '../../crds/load.ts'
 import { exitCodes, type Io } from './io.ts'
-import { toJson, toYaml } from './output.ts'
+import { toJson } from './json.ts'
 
 /** What `waymark version` says. */
 export interface Versions {
@@ -18,9 +18,9 @@ export function versions(): Versions {
 }
 
 /** `waymark version` */
-export function version({ output }: { readonly output: 'table' | 'json' | 'yaml' }, io: Io): number {
+export async function version({ output }: { readonly output: 'table' | 'json' | 'yaml' }, io: Io): Promise<number> {
   const all = versions()
   if (output === 'table') io.out(`waymark ${all.version} (Node ${all.node}, Gateway API ${all.gatewayApi})\n`)
-  else io.out((output === 'json' ? toJson : toYaml)(all))
+  else io.out(output === 'json' ? toJson(all) : (await import('./yaml.ts')).toYaml(all))
   return exitCodes.fine
 }

@@ -1,0 +1,56 @@
+import type { Command } from 'commander'
+import { defineProgram } from '../../src/cli/definitions.ts'
+import { plain } from '../../src/cli/io.ts'
+import { table } from './errors.ts'
+
+/** The reference page of the command, from its own definitions: `docs/cli.md`. */
+export function cliPage(): string {
+  const program = defineProgram({ io: { out: () => {}, say: () => {}, paint: plain }, onExit: () => {} })
+  const verbs = program.commands
+  return [
+    '# The command `waymark`',
+    '',
+    program.description(),
+    '',
+    'Data goes to stdout, talk to stderr. Colours are used on a terminal only, and not if `NO_COLOR` is set.',
+    '',
+    table(['Verb', 'What it does'], verbs.map((verb) => [`[\`${verb.name()}\`](#waymark-${verb.name()})`, verb.summary()])),
+    '',
+    ...verbs.flatMap((verb) => verbSection(verb, program)),
+  ].join('\n')
+}
+
+function verbSection(verb: Command, program: Command): readonly string[] {
+  const help = verb.createHelp()
+  const options = help.visibleOptions(verb)
+  const rows = [
+    ...help.visibleArguments(verb).map((argument) => [`\`${argument.required ? `<${argument.name()}${argument.variadic ? '...' : ''}>` : `[${argument.name()}]`}\``, help.argumentDescription(argument)]),
+    ...options.map((option) => [`\`${option.flags}\``, `${help.optionDescription(option)}${option.mandatory ? ' (required)' : ''}`]),
+  ]
+  return [
+    `## ${program.name()} ${verb.name()}`,
+    '',
+    verb.description(),
+    '',
+    '```',
+    help.commandUsage(verb).replace(/^\S+ /, `${program.name()} `),
+    '```',
+    '',
+    table(['Option', 'Meaning'], rows),
+    '',
+    ...afterHelp(verb),
+  ]
+}
+
+/** The texts after the help: examples and exit codes. */
+function afterHelp(verb: Command): readonly string[] {
+  let text = ''
+  verb.configureOutput({ writeOut: (part) => (text += part) })
+  verb.outputHelp()
+  const at = Math.min(...['\nExamples:\n', '\nExit codes:\n'].map((head) => text.indexOf(head)).filter((each) => each >= 0))
+  if (at === Infinity) return []
+  return text.slice(at + 1).trimEnd().split('\n\n').flatMap((block) => {
+    const [head = '', ...lines] = block.split('\n')
+    return [head, '', '```', ...lines.map((line) => line.trim()), '```', '']
+  })
+}
