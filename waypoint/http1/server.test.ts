@@ -303,6 +303,15 @@ describe('an HTTP/1.1 server connection', () => {
       assert.equal(server.exchanges.length, 1)
     })
 
+    it('does not wait for ever for the rest of a short body', async () => {
+      const clock = fakeClock()
+      const server = await serve(say(), { clock, limits: { idleTimeoutMs: 1000 } })
+      const client = talk(server.port, post('Content-Length: 10\r\n', '01234'))
+      await client.until(/ok$/)
+      clock.advance(1000)
+      assert.equal(await client.closed, 'end')
+    })
+
     it('tells a reader that its body will not come', async () => {
       let aborted = 0
       const server = await serve((exchange) => {

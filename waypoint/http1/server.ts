@@ -112,6 +112,7 @@ class Http1Connection implements ServerConnection, ExchangeLine {
         return
       }
       this.drained = 0
+      this.deadline.set(this.options.limits.idleTimeoutMs)
     }
     this.completed()
     this.run()
@@ -197,7 +198,10 @@ class Http1Connection implements ServerConnection, ExchangeLine {
       if (this.stream.writableFinished) this.stream.destroy()
       else reset(this.stream)
     } else if (this.requests.begun()) this.refuse(malformed('the request head did not arrive in time'))
-    else this.finish()
+    else {
+      this.exchange = undefined
+      this.finish()
+    }
   }
 
   /** Takes what bytes it can, then lets the stream flow or stand. */
