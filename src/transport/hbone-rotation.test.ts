@@ -102,6 +102,17 @@ describe('HBONE while certificates, roots and processes change', () => {
     await until(() => client.stats().sessions <= 1)
   })
 
+  it('shows the new certificate to a peer as soon as there is one, and leaves the old session to its open tunnels', async () => {
+    const { mesh, clientSource, server, client, connect } = await ends()
+    const open = await connect()
+    clientSource.set(mesh.issue('client'))
+    const next = await connect()
+    assert.equal(server.sessions(), 2)
+    await finish(open)
+    await until(() => server.sessions() === 1 && client.stats().sessions === 1)
+    await finish(next)
+  })
+
   it('rotates the root in stages under traffic, and ends sessions of the old one gracefully once it is retired', async function () {
     this.timeout(30_000)
     const { mesh, serverSource, clientSource, server, connect } = await ends()

@@ -179,7 +179,7 @@ describe('listenHbone', () => {
         return asMember(other.issue('client', { root: mesh.root }))
       }],
       ['an expired certificate', () => asMember(mesh.issue('client', { notAfterMs: Date.now() - 1000 }))],
-      ['TLS 1.2', () => ({ ...asMember(), minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' })],
+      ['TLS 1.2', () => ({ ...asMember(), ciphers: 'DEFAULT', minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' })],
       ['another protocol by ALPN', () => ({ ...asMember(), ALPNProtocols: ['http/1.1'] })],
       ['no ALPN', () => ({ ...asMember(), ALPNProtocols: [] })],
     ]

@@ -12,7 +12,7 @@ import { parseAuthority } from './authority.ts'
 import { contextOptions, serverOptions } from './contexts.ts'
 import { stillTrusted, verifyPeer } from './peer.ts'
 import type { PeerCheck, VerifiedPeer } from './peer.ts'
-import { at, reasonHeader, sessionOptions, sessionWindowBytes, watchLiveness } from './session.ts'
+import { at, reasonHeader, sessionOptions, sessionWindowBytes, trueEnds, watchLiveness } from './session.ts'
 import { certificatesInPem, parseTrustBundle } from './svid.ts'
 import { reset } from './tunnel.ts'
 
@@ -162,6 +162,7 @@ export async function listenHbone(options: HboneServerOptions): Promise<HboneSer
     })
     watchLiveness(session, socket, { clock, intervalMs: limits.pingIntervalMs, onDead: () => session.destroy(new Error('the peer is silent')) })
     session.on('stream', (stream, headers) => {
+      trueEnds(stream)
       stream.on('error', () => {})
       tunnels++
       stream.once('close', () => { tunnels-- })
@@ -208,7 +209,7 @@ export async function listenHbone(options: HboneServerOptions): Promise<HboneSer
     return (stopped ??= new Promise((resolve) => server.close(() => resolve())))
   }
   const cut = (): void => {
-    for (const { session } of sessions) session.destroy()
+    for (const { session } of sessions) session.destroy(new Error('the server was closed'))
     for (const socket of sockets) socket.destroy()
   }
   return {

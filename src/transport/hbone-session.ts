@@ -8,7 +8,7 @@ import type { ClientContext } from './contexts.ts'
 import { HboneError } from './errors.ts'
 import { verifyPeer } from './peer.ts'
 import type { VerifiedPeer } from './peer.ts'
-import { at, reasonHeader, sessionOptions, sessionWindowBytes, watchLiveness } from './session.ts'
+import { at, reasonHeader, sessionOptions, sessionWindowBytes, trueEnds, watchLiveness } from './session.ts'
 
 export interface HboneClientLimits {
   /** Tunnels in one session, if the peer allows as many; more need another session. */
@@ -77,7 +77,8 @@ export function openSession({ socket, context, wanted, clock, limits, onGone }: 
     cancelConnect()
     cancelIdle()
     cancelExpiry()
-    http2?.destroy()
+    // With an error, or its streams would end cleanly.
+    http2?.destroy(error)
     tls.destroy()
     socket.destroy()
     onGone()
@@ -164,6 +165,7 @@ export function openSession({ socket, context, wanted, clock, limits, onGone }: 
         reject(new HboneError('session-lost', 'the session was closing', { sent: false, cause }))
         return
       }
+      trueEnds(stream)
       stream.once('close', release)
       stream.on('error', () => {})
       const settle = (): void => {

@@ -1,4 +1,4 @@
-import type { Http2Session, SessionOptions } from 'node:http2'
+import type { Http2Session, Http2Stream, SessionOptions } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Cancel, Clock } from '../kit/clock.ts'
 
@@ -32,6 +32,16 @@ export function sessionOptions(maxTunnels: number): SessionOptions & { readonly 
     streamResetBurst: 100_000,
     streamResetRate: 10_000,
   }
+}
+
+/**
+ * Keeps a reset stream from saying 'end'. Node ends it as if it were complete, and if our half has ended already there is neither
+ * 'aborted' nor an error beside that; with this it only closes, which every reader takes for a cut.
+ */
+export function trueEnds(stream: Http2Stream): void {
+  const push = stream.push.bind(stream)
+  // A genuine end is pushed before the stream is closed or destroyed.
+  stream.push = (chunk: unknown, encoding?: BufferEncoding) => (chunk === null && (stream.destroyed || stream.rstCode !== 0) ? false : push(chunk, encoding))
 }
 
 export interface Liveness {

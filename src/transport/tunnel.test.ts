@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
-import type { Duplex } from 'node:stream'
+import { Duplex, addAbortSignal } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { systemClock } from '../kit/clock.ts'
 import { createHboneClient } from './hbone-client.ts'
@@ -9,6 +9,7 @@ import type { HboneClient } from './hbone-client.ts'
 import { listenHbone } from './hbone-server.ts'
 import { dialLoopback, listenTcp, testMesh } from './testing/mesh.ts'
 import { splice } from './tunnel.ts'
+import { relay } from './testing/relay.ts'
 import type { SpliceResult } from './tunnel.ts'
 
 /**
@@ -141,6 +142,62 @@ describe('splice', () => {
     await own.close()
   })
 
+  it('resets both when the session dies after one side has ended', async () => {
+    const own = await leg()
+    const [socket, app] = await Promise.all([own.dial(), own.app()])
+    socket.end('whole request')
+    assert.equal(String(await buffer(app)), 'whole request')
+    const answer = assert.rejects(buffer(socket), { code: 'ECONNRESET' })
+    own.client.close()
+    await answer
+    // A reset after the end is seen when one writes.
+    app.write('answer')
+    await closed(app)
+    assert.deepEqual((await Promise.all(own.results)).map(({ ended }) => ended), ['reset', 'reset'])
+    await own.close()
+  })
+
+  it('says no end to any reader of a stream that was cut, however it was and whichever half was open', async () => {
+    for (const half of ['open', 'ended'] as const) {
+      for (const cutter of ['close', 'network', 'RST_STREAM CANCEL'] as const) {
+        const mesh = testMesh()
+        const abort = new AbortController()
+        const server = await listenHbone({
+          credentials: mesh.source('server'),
+          host: '127.0.0.1',
+          port: 0,
+          clock: systemClock,
+          onTunnel: (tunnel) => addAbortSignal(abort.signal, tunnel.accept()).write('half an answer'),
+        })
+        const middle = await relay(server.address.port)
+        const client = createHboneClient({ credentials: mesh.source('client'), clock: systemClock })
+        const stream = await client.connect({ host: '127.0.0.1', port: middle.port, authority: '10.0.0.1:80', peer: { kind: 'identity', id: mesh.id('server') } })
+        if (half === 'ended') stream.end('request')
+        await once(stream, 'data')
+        let ended = false
+        stream.on('end', () => { ended = true })
+        if (cutter === 'close') client.close()
+        else if (cutter === 'network') middle.close()
+        else abort.abort()
+        await closed(stream)
+        assert.equal(ended, false, `cut by ${cutter}, own half ${half}`)
+        client.close()
+        middle.close()
+        await server.close()
+      }
+    }
+  })
+
+  it('believes no end of a stream that was reset: Node may emit it before it says so', async () => {
+    const { socket, app } = await pair()
+    const stream = Object.assign(new Duplex({ read: () => {}, write: (_chunk, _encoding, done) => done() }), { rstCode: 8 })
+    const { done } = splice(stream, socket)
+    stream.push(null)
+    assert.equal((await done).ended, 'reset')
+    await assert.rejects(buffer(app), { code: 'ECONNRESET' })
+    all.results.length = 0
+  })
+
   it('resets a side whose other side was gone before it began', async () => {
     const [socket, app] = await Promise.all([all.dial(), all.app()])
     const [other] = await Promise.all([all.dial(), all.app()])
@@ -152,19 +209,21 @@ describe('splice', () => {
 
   it('holds little for 40 readers that stall in bulk answers, and serves small requests beside them', async function () {
     this.timeout(60_000)
-    const stalled: { socket: Socket; app: Socket; sent: () => number }[] = []
+    const stalled: { reader: Socket; sender: Socket; sent: () => number }[] = []
     const block = megabytes(1)
     for (let index = 0; index < 40; index++) {
       const { socket, app } = await pair()
-      socket.pause()
+      // Three downloads for each upload.
+      const [reader, sender] = index % 4 === 0 ? [app, socket] : [socket, app]
+      reader.pause()
       let sent = 0
       const push = (): void => {
-        while (sent < 100 && app.write(block)) sent++
+        while (sent < 100 && sender.write(block)) sent++
         sent++
       }
-      app.on('drain', push)
+      sender.on('drain', push)
       push()
-      stalled.push({ socket, app, sent: () => sent })
+      stalled.push({ reader, sender, sent: () => sent })
     }
     for (let round = 0; round < 200; round++) {
       const { socket, app } = await pair()
@@ -175,8 +234,8 @@ describe('splice', () => {
     }
     // Kernel buffers, windows of the streams and our own: far below the 100 MB that each sender has to say.
     for (const { sent } of stalled) assert.ok(sent() <= 20, `a stalled tunnel took ${sent()} MiB`)
-    for (const { socket } of stalled) socket.resetAndDestroy()
-    await Promise.all(stalled.map(({ app }) => closed(app)))
+    for (const { reader } of stalled) reader.resetAndDestroy()
+    await Promise.all(stalled.map(({ sender }) => closed(sender)))
     const results = await Promise.all(all.results.splice(0))
     assert.equal(results.filter(({ ended }) => ended === 'clean').length, 400)
   })

@@ -59,8 +59,8 @@ export function splice(a: Duplex, b: Duplex): Splice {
     from.on('error', () => cut(side))
     from.on('aborted', () => { if (wasReset(from)) cut(side) })
     from.on('end', () => {
-      // Node emits 'end' on a reset HTTP/2 stream too, before it says so.
-      if (wasReset(from)) cut(side)
+      // Node emits 'end' on a reset HTTP/2 stream too, before it says so, and on one whose session was destroyed.
+      if (from.destroyed || wasReset(from)) cut(side)
       else to.end()
     })
     from.once('close', () => {
