@@ -10,6 +10,7 @@ import { isGrpc } from '../grpc/status.ts'
 import { readRequest } from './headers.ts'
 import type { Refusal } from './headers.ts'
 import { streamExchange } from './server-exchange.ts'
+import { connectionWindow, Uncoupled } from './uncoupled.ts'
 
 export interface Http2ServerOptions {
   readonly limits: ServerLimits
@@ -27,7 +28,6 @@ export interface Http2ServerOptions {
 
 /** Requests that are refused before the connection itself is: each of them costs us more than its sender. */
 const maxRefusals = 100
-const connectionWindow = 16 * 1024 * 1024
 /** Milliseconds that the peer has to close its side once all is answered. */
 const graceMs = 1000
 
@@ -36,8 +36,9 @@ const graceMs = 1000
  * read to find out the protocol must have been put back with `unshift`.
  * Source: RFC 9113.
  */
-export function serveHttp2(stream: Duplex, handler: ExchangeHandler, options: Http2ServerOptions): ServerConnection {
+export function serveHttp2(connectionStream: Duplex, handler: ExchangeHandler, options: Http2ServerOptions): ServerConnection {
   const { limits, clock, onProtocolError } = options
+  const stream = new Uncoupled(connectionStream)
   const session = performServerHandshake(stream, {
     // Whatever the sender repeats goes on as it came; what must not be repeated is checked in `readRequest`.
     strictSingleValueFields: false,

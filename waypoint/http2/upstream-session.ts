@@ -3,6 +3,7 @@ import type { ClientHttp2Session, ClientHttp2Stream, ClientSessionOptions } from
 import type { Duplex } from 'node:stream'
 import type { Cancel, Clock } from '../../src/kit/clock.ts'
 import type { UpstreamFailure } from '../upstream.ts'
+import { connectionWindow, Uncoupled } from './uncoupled.ts'
 
 export interface SessionOptions {
   /** Bytes of each answer that wait unread. */
@@ -25,7 +26,6 @@ export interface SessionEvents {
   readonly onGone: (session: UpstreamSession, failure: UpstreamFailure | undefined) => void
 }
 
-const connectionWindow = 16 * 1024 * 1024
 const graceMs = 1000
 const wrongProtocol =
   'the endpoint did not answer in HTTP/2; it seems to speak HTTP/1.1 only: set the port\'s appProtocol to `http`, or let the application serve HTTP/2 with prior knowledge'
@@ -40,7 +40,7 @@ export class UpstreamSession {
   /** Highest stream that the endpoint will answer, once it sent GOAWAY. */
   lastStreamId = Infinity
   readonly #session: ClientHttp2Session
-  readonly #duplex: Duplex
+  readonly #duplex: Uncoupled
   readonly #clock: Clock
   readonly #options: SessionOptions
   readonly #events: SessionEvents
@@ -53,7 +53,8 @@ export class UpstreamSession {
   #graceTimer: Cancel | undefined
   #failure: string | undefined
 
-  constructor(duplex: Duplex, clock: Clock, options: SessionOptions, events: SessionEvents) {
+  constructor(connectionStream: Duplex, clock: Clock, options: SessionOptions, events: SessionEvents) {
+    const duplex = new Uncoupled(connectionStream)
     this.#duplex = duplex
     this.#clock = clock
     this.#options = options
@@ -166,7 +167,8 @@ export class UpstreamSession {
     this.#settingsTimer?.()
     if (this.#gone) return
     this.#gone = true
-    this.#events.onGone(this, { reason, detail, maybeProcessed: false, staleConnection: false })
+    const http1 = this.#duplex.start.startsWith('HTTP/')
+    this.#events.onGone(this, { reason: http1 ? 'upstream-protocol' : reason, detail: http1 ? wrongProtocol : detail, maybeProcessed: false, staleConnection: false })
   }
 
   #leave(): void {
