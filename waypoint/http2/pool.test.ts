@@ -12,6 +12,7 @@ import { DialError } from '../upstream.ts'
 import type { Dial, UpstreamFailure, UpstreamHead, UpstreamPool, UpstreamStream } from '../upstream.ts'
 import { createHttp2Pool } from './pool.ts'
 import type { Http2PoolOptions } from './pool.ts'
+import { endHeaders, endStream, fields, frame, frameType, RawPeer } from './testing/frames.ts'
 
 const limits = { maxConnections: 4, maxPending: 100, idleTimeoutMs: 60_000, maxAgeMs: 3_600_000 }
 const get: UpstreamHead = { method: 'GET', scheme: 'http', authority: 'shop:80', target: '/x?y', headers: [], length: 0 }
@@ -105,6 +106,16 @@ describe('the HTTP/2 pool', () => {
     const made = createHttp2Pool(dial, { ...limits, ...given }, clock, options)
     closers.push(() => made.destroy())
     return made
+  }
+  /** An endpoint that answers only what the test makes it answer. */
+  const rawEndpoint = async (): Promise<{ readonly dial: Dial; readonly peer: Promise<RawPeer> }> => {
+    const peer = Promise.withResolvers<RawPeer>()
+    const dial = await listen(createServer({ noDelay: true }, (socket) => {
+      const accepted = RawPeer.accept(socket)
+      closers.push(() => accepted.destroy())
+      peer.resolve(accepted)
+    }))
+    return { dial, peer: peer.promise }
   }
   const until = async (fits: () => boolean): Promise<void> => {
     while (!fits()) await new Promise((resolve) => setImmediate(resolve))
@@ -213,25 +224,21 @@ describe('the HTTP/2 pool', () => {
       assert.equal((await bodyOf(heard)).length, 100 * chunk.length)
     })
 
-    it('an abort as RST_STREAM(CANCEL), and no END_STREAM before it', async () => {
-      const codes: unknown[] = []
-      const over = Promise.withResolvers<undefined>()
-      const dial = await endpoint((stream) => {
-        let ended = false
-        stream.on('end', () => (ended = stream.rstCode === 0))
-        stream.on('data', () => heard.stream.abort())
-        stream.on('close', () => {
-          codes.push(stream.rstCode, ended)
-          over.resolve(undefined)
-        })
-      })
-      const made = pool(dial)
-      const heard = send(made, post)
-      heard.stream.write(Buffer.from('half'))
-      await over.promise
-      assert.deepEqual(codes, [http2.constants.NGHTTP2_CANCEL, false])
-      assert.deepEqual(heard.calls, [])
-      assert.equal(made.inFlight(), 0)
+    it('an abort as RST_STREAM(CANCEL) on the wire, and no END_STREAM before it', async () => {
+      for (const headers of [[], ['trailer', 'x-sum']]) {
+        const { dial, peer } = await rawEndpoint()
+        const made = pool(dial)
+        const heard = send(made, { ...post, headers })
+        heard.stream.write(Buffer.from('half'))
+        const endpointPeer = await peer
+        await endpointPeer.find((each) => each.type === frameType.data && each.payload.toString() === 'half')
+        heard.stream.abort()
+        const reset = await endpointPeer.find((each) => each.type === frameType.rstStream)
+        await endpointPeer.settle()
+        assert.equal(reset.payload.readUInt32BE(0), http2.constants.NGHTTP2_CANCEL)
+        assert.deepEqual(endpointPeer.frames.filter((each) => each.stream === 1 && each.type <= 1 && (each.flags & endStream) !== 0), [])
+        assert.deepEqual([heard.calls, made.inFlight()], [[], 0])
+      }
     })
 
     it('nothing of a request that was aborted while it waited', async () => {
@@ -355,6 +362,38 @@ describe('the HTTP/2 pool', () => {
           assert.ok(!heard.calls.includes('end'), name)
         }
       }
+    })
+
+    it('whose answer is cut by a reset with NO_ERROR in place of END_STREAM', async () => {
+      for (const paused of [false, true]) {
+        const { dial, peer } = await rawEndpoint()
+        const heard = send(pool(dial), get)
+        if (paused) heard.stream.pause()
+        const endpointPeer = await peer
+        await endpointPeer.find((each) => each.type === frameType.headers)
+        endpointPeer.send(
+          frame(frameType.headers, endHeaders, 1, fields([[':status', '200']])),
+          frame(frameType.data, 0, 1, Buffer.from('half')),
+          frame(frameType.rstStream, 0, 1, Buffer.from([0, 0, 0, 0])),
+        )
+        await heard.head
+        if (paused) setTimeout(() => heard.stream.resume(), 20)
+        const failure = await failureOf(heard)
+        assert.deepEqual([failure.reason, failure.maybeProcessed], ['upstream-reset', true])
+      }
+    })
+
+    it('but not one whose whole answer comes in one packet with a reset behind it', async () => {
+      const { dial, peer } = await rawEndpoint()
+      const heard = send(pool(dial), post)
+      const endpointPeer = await peer
+      await endpointPeer.find((each) => each.type === frameType.headers)
+      endpointPeer.send(
+        frame(frameType.headers, endHeaders, 1, fields([[':status', '200']])),
+        frame(frameType.data, endStream, 1, Buffer.from('whole')),
+        frame(frameType.rstStream, 0, 1, Buffer.from([0, 0, 0, 0])),
+      )
+      assert.equal(await bodyOf(heard), 'whole')
     })
 
     it('whose answer has another length than it said', async () => {

@@ -9,7 +9,7 @@ import { fakeClock } from '../../src/kit/testing/fake-clock.ts'
 import type { BodyReader, ExchangeHandler, HeaderList, ServerConnection, ServerExchange } from '../exchange.ts'
 import { serveHttp2 } from './server.ts'
 import type { Http2ServerOptions } from './server.ts'
-import { endHeaders, endStream, fields, frame, frameType, RawClient } from './testing/frames.ts'
+import { endHeaders, endStream, fields, frame, frameType, RawPeer } from './testing/frames.ts'
 
 const limits = { maxHeaderBytes: 8192, maxHeaders: 40, maxTargetBytes: 1000, headTimeoutMs: 10_000, idleTimeoutMs: 60_000 }
 
@@ -62,8 +62,8 @@ describe('the HTTP/2 server', () => {
     closers.push(() => session.destroy())
     return session
   }
-  const raw = async (port: number, greet = true): Promise<RawClient> => {
-    const client = await RawClient.open(port, greet)
+  const raw = async (port: number, greet = true): Promise<RawPeer> => {
+    const client = await RawPeer.open(port, greet)
     closers.push(() => client.destroy())
     return client
   }

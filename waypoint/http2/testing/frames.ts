@@ -41,16 +41,19 @@ export function fields(list: readonly (readonly [string, string])[]): Buffer {
 
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 
-/** An HTTP/2 client that sends what it is told and shows each frame that comes. */
-export class RawClient {
+/** One end of an HTTP/2 connection that sends what it is told and shows each frame that comes. */
+export class RawPeer {
   readonly frames: Frame[] = []
   closed = false
   readonly #socket: Socket
   #buffer = Buffer.alloc(0)
   #wake: (() => void)[] = []
+  /** Bytes of the client's preface that are still to come. */
+  #prefaceLeft: number
 
-  constructor(socket: Socket) {
+  private constructor(socket: Socket, prefaceLeft: number) {
     this.#socket = socket
+    this.#prefaceLeft = prefaceLeft
     socket.on('error', () => {})
     socket.on('data', (chunk: Buffer) => this.#take(chunk))
     socket.on('close', () => {
@@ -59,10 +62,18 @@ export class RawClient {
     })
   }
 
-  static async open(port: number, greet = true): Promise<RawClient> {
+  /** The server's end of an accepted connection; its SETTINGS are sent. */
+  static accept(socket: Socket): RawPeer {
+    const peer = new RawPeer(socket, preface.length)
+    peer.send(frame(frameType.settings, 0, 0, Buffer.alloc(0)))
+    return peer
+  }
+
+  /** The client's end of a new connection; the preface and SETTINGS are sent if `greet`. */
+  static async open(port: number, greet = true): Promise<RawPeer> {
     const socket = connect(port, '127.0.0.1')
     await once(socket, 'connect')
-    const client = new RawClient(socket)
+    const client = new RawPeer(socket, 0)
     if (greet) client.send(preface, frame(frameType.settings, 0, 0, Buffer.alloc(0)))
     return client
   }
@@ -98,7 +109,9 @@ export class RawClient {
   }
 
   #take(chunk: Buffer): void {
-    this.#buffer = Buffer.concat([this.#buffer, chunk])
+    const skip = Math.min(this.#prefaceLeft, chunk.length)
+    this.#prefaceLeft -= skip
+    this.#buffer = Buffer.concat([this.#buffer, chunk.subarray(skip)])
     while (this.#buffer.length >= 9) {
       const length = this.#buffer.readUIntBE(0, 3)
       if (this.#buffer.length < 9 + length) break
