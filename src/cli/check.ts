@@ -43,8 +43,10 @@ function toProblem(finding: Finding, places: Places): Problem {
   }
 }
 
-function toRecord({ ref, ...problem }: Problem): Record<string, unknown> {
-  return { ...problem, ...(ref === undefined ? {} : { object: { kind: ref.kind, namespace: ref.namespace, name: ref.name } }) }
+/** As JSON and YAML show a problem. */
+function toRecord({ severity, file, line, column, ref, field, message, expected, advice }: Problem): Record<string, unknown> {
+  const object = ref === undefined ? undefined : { kind: ref.kind, namespace: ref.namespace, name: ref.name }
+  return { severity, file, line, column, object, field, message, expected, advice }
 }
 
 function paintLine(problem: Problem, io: Io): string {

@@ -52,7 +52,7 @@ export function defineProgram({ io, onExit }: ProgramContext): Command {
     .summary('say where a request would go and why')
     .description('Says where a request would go and why: the waypoint, the level of the routes, every rule with the reason why it won or lost, what filters do, ' +
       'the backends with their shares. The data plane\'s own code judges; nothing is sent.')
-    .argument('<request...>', '[METHOD] URL; the method is GET, for gRPC POST. http:// URLs are requests, https:// and tls:// TLS connections with the host as SNI, tcp:// any connection')
+    .argument('<request...>', '[METHOD] URL; the method is GET, for gRPC POST. http:// URLs are requests, https:// and tls:// TLS connections with the host (or that of a Host header) as SNI, tcp:// any connection')
     .addOption(folder())
     .addOption(new Option('--from <ns/sa>', 'the workload that calls').argParser(parseWorkload).makeOptionMandatory())
     .addOption(new Option('-H, --header <line>', 'a header of the request, \'name: value\'; may be repeated').argParser(several(parseHeader)).default([], 'none'))

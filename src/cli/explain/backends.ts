@@ -11,13 +11,18 @@ import { filterWords, round, targetWords } from './words.ts'
 
 type ServiceTarget = Extract<BackendTarget, { readonly kind: 'service' }>
 
-/** A row of the reason table as the caller of `probe` would see it. */
-export function reasonAnswer(code: ReasonCode, detail: string, probe: Probe): ExplainedAnswer {
+/** A row of the reason table as a waypoint gives it to the caller of `probe`. */
+export function reasonAnswer(code: ReasonCode, detail: string, { protocol }: Pick<Probe, 'protocol'>): ExplainedAnswer {
   const { message, advice } = reason(code)
   const text = { reason: code, message: detail === '' ? message : `${message}: ${detail}`, advice }
-  if (probe.protocol === 'tls' || probe.protocol === 'tcp') return text
-  const { status, grpcStatus } = answerOf({ code, detail }, probe.protocol === 'grpc')
+  if (protocol === 'tls' || protocol === 'tcp') return text
+  const { status, grpcStatus } = answerOf({ code, detail }, protocol === 'grpc')
   return { status, ...(grpcStatus === undefined ? {} : { grpcStatus }), ...text }
+}
+
+/** The same as an entry gives it: to a request, or to the CONNECT of a connection; it never looks whether that is gRPC. */
+export function entryAnswer(code: ReasonCode, detail: string): ExplainedAnswer {
+  return reasonAnswer(code, detail, { protocol: 'http' })
 }
 
 /** An answer of a filter: a redirect, a preflight, or a filter that can't be resolved. */
@@ -26,11 +31,12 @@ export function filterAnswer(answer: Answer, code: ReasonCode | undefined): Expl
   for (let at = 0; at < answer.headers.length; at += 2) headers[answer.headers[at] ?? ''] = answer.headers[at + 1] ?? ''
   const status = { status: answer.status, ...(answer.grpcStatus === undefined ? {} : { grpcStatus: answer.grpcStatus }), headers }
   if (code === undefined) return { ...status, message: 'a filter of the rule answers', advice: '' }
-  return { ...status, reason: code, ...reason(code) as { message: string; advice: string } }
+  const { message, advice } = reason(code)
+  return { ...status, reason: code, message, advice }
 }
 
 /** A Service's own endpoints, where no route is attached. */
-export function ownEndpoints(target: ServiceTarget, endpoints: readonly Endpoint[], probe: Probe): ExplainedBackend {
+export function ownEndpoints(target: ServiceTarget, endpoints: readonly Endpoint[], probe: Pick<Probe, 'protocol'>): ExplainedBackend {
   return withEndpoints({ target: targetWords(target), weight: 1, sharePercent: 100, filters: [], changes: [] }, target, endpoints, probe)
 }
 
@@ -67,7 +73,7 @@ export function commonAnswer(backends: readonly ExplainedBackend[]): ExplainedAn
   return first !== undefined && answers.every((each) => each?.reason === first.reason && each?.status === first.status) ? first : undefined
 }
 
-function withEndpoints(part: Omit<ExplainedBackend, 'endpoints' | 'answer'>, target: ServiceTarget, endpoints: readonly Endpoint[], probe: Probe): ExplainedBackend {
+function withEndpoints(part: Omit<ExplainedBackend, 'endpoints' | 'answer'>, target: ServiceTarget, endpoints: readonly Endpoint[], probe: Pick<Probe, 'protocol'>): ExplainedBackend {
   const { ready, draining } = candidatesOf(endpoints, (each) => each.condition)
   const usable = ready.length > 0 ? ready : draining
   const name = `${target.namespace}/${target.name}:${target.port}`

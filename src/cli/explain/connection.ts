@@ -18,7 +18,7 @@ export function explainConnection(each: Case): Judgement {
   const { routes } = table.entry
   if (table.kind !== 'connection' || routes.protocol === 'http' || routes.protocol === 'grpc') return { candidates: [], backends: [] }
   // Only on a port read as TLS is the handshake looked into.
-  const serverName = probe.protocol === 'tls' && declared === 'tls' ? probe.host : undefined
+  const serverName = declared === 'tls' ? probe.serverName : undefined
   const rule = table.table.find(serverName)
   const candidates = candidatesOf(routes, serverName, rule?.id)
   if (rule === undefined) {

@@ -8,7 +8,7 @@ import { formatSpiffeId, type Identity } from '../../model/identity.ts'
 import type { Snapshot } from '../../model/snapshot.ts'
 import { slice } from '../../publish/slice.ts'
 import { parseAuthority } from '../../transport/authority.ts'
-import { ownEndpoints, reasonAnswer } from './backends.ts'
+import { entryAnswer, ownEndpoints, reasonAnswer } from './backends.ts'
 import { explainConnection } from './connection.ts'
 import type { Explanation } from './explanation.ts'
 import type { Probe } from './probe.ts'
@@ -25,7 +25,7 @@ export function explainProbe(snapshot: Snapshot, caller: Identity, probe: Probe)
   } as const
   switch (decision.kind) {
     case 'refused':
-      return { ...base, because: decision.detail, answer: reasonAnswer(decision.reason, decision.detail, probe) }
+      return { ...base, because: decision.detail, answer: entryAnswer(decision.reason, decision.detail) }
     case 'workload': {
       const { workload, address, port } = decision
       const transport = workload.enrolled ? ({ kind: 'hbone', port: 0, identity: workload.identity } as const) : ({ kind: 'plain' } as const)
@@ -39,11 +39,13 @@ export function explainProbe(snapshot: Snapshot, caller: Identity, probe: Probe)
     }
     case 'endpoints': {
       const { service, port, endpoints } = decision
+      const own = ownEndpoints({ kind: 'service', namespace: service.namespace, name: service.name, port: port.port }, endpoints, { protocol: 'http' })
       return {
         ...base,
         destination: { service: `${service.namespace}/${service.name}`, port: port.port, speaks: port.protocol },
         because: `no waypoint serves ${service.namespace}/${service.name}: connections go straight to its endpoints, no routes apply`,
-        backends: [ownEndpoints({ kind: 'service', namespace: service.namespace, name: service.name, port: port.port }, endpoints, probe)],
+        backends: [own],
+        ...(own.answer === undefined ? {} : { answer: own.answer }),
       }
     }
     case 'waypoint':
@@ -98,7 +100,7 @@ function judge(each: Case): Judgement {
   if (declared === 'tcp' || declared === 'tls' || (declared === 'auto' && !isHttp)) return explainConnection(each)
   if (isHttp) return explainRequest(each)
   const detail = `the port is read as HTTP, and ${probe.protocol === 'tls' ? 'a TLS handshake' : 'other bytes'} is none`
-  return { candidates: [], backends: [], answer: reasonAnswer('malformed-request', `${detail}; speak plain HTTP inside the mesh, or declare the port's appProtocol`, probe) }
+  return { candidates: [], backends: [], answer: reasonAnswer('malformed-request', `${detail}; speak plain HTTP inside the mesh, or declare the port's appProtocol`, { protocol: 'http' }) }
 }
 
 /** As the waypoint's tunnels do it: what the routes say, else what the Service port says. */
@@ -117,5 +119,5 @@ function requestOf({ text, protocol, head }: Probe): Explanation['request'] {
 function reasonOfLevel({ table }: Resolved, level: 'producer' | 'consumer', waypointNamespace: string, callerNamespace: string): string {
   if (level === 'consumer') return `namespace ${callerNamespace} has routes of its own for this Service port, so its own waypoint applies them, and only them`
   if (table === undefined) return `no route is attached to this Service port: the waypoint of namespace ${waypointNamespace} forwards to the Service's own endpoints`
-  return `the waypoint of the Service's namespace ${waypointNamespace} applies the producer routes; namespace ${callerNamespace} ${callerNamespace === waypointNamespace ? 'is the same' : 'has none of its own for this Service port'}`
+  return `the waypoint of the Service's namespace ${waypointNamespace} applies the producer routes${callerNamespace === waypointNamespace ? '' : `; namespace ${callerNamespace} has none of its own in force for this Service port`}`
 }

@@ -53,7 +53,7 @@ function backendLines({ target, sharePercent, filters, changes, endpoints, answe
 
 function answerLines(answer: ExplainedAnswer | undefined, backends: readonly ExplainedBackend[], paint: Paint): readonly string[] {
   if (answer === undefined) {
-    const some = backends.some((each) => each.answer !== undefined)
+    const some = backends.some(({ weight, answer: own }) => weight > 0 && own !== undefined)
     return [topic('answer', `the backend's${some ? ', but for the shares marked above' : ''}`)]
   }
   const { headers = {}, message, advice, reason } = answer

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { parseAuthority } from '../../transport/authority.ts'
 import { isGrpc } from '../../../waypoint/grpc/status.ts'
 import type { IncomingHead } from '../../../waypoint/exchange.ts'
@@ -11,6 +12,8 @@ export interface Probe {
   /** What the client's connection carries. */
   readonly protocol: 'http' | 'grpc' | 'tls' | 'tcp'
   readonly host: string
+  /** Name in a TLS handshake, lower case; with `tls`. */
+  readonly serverName: string | undefined
   readonly port: number
   /** With `http` and `grpc`. */
   readonly head: IncomingHead | undefined
@@ -37,11 +40,13 @@ export function parseProbe(request: readonly string[], headers: readonly (readon
   const { host, port } = destinationOf(authority, protocol, scheme.toLowerCase())
   const method = methodOf(request.length === 2 ? request[0] : undefined, protocol)
   const text = protocol === 'http' || protocol === 'grpc' ? `${method} ${url}` : url
-  if (protocol === 'tls' || protocol === 'tcp') return { text, protocol, host, port, head: undefined }
   const hostHeader = headers.find(([name]) => name === 'host')?.[1]
+  if (protocol === 'tcp') return { text, protocol, host, port, serverName: undefined, head: undefined }
+  // Handshakes name no addresses. Source: RFC 6066 §3.
+  if (protocol === 'tls') return { text, protocol, host, port, serverName: hostHeader?.toLowerCase() ?? (isIP(host) === 0 ? host : undefined), head: undefined }
   const target = rest === '' ? '/' : rest.startsWith('?') ? `/${rest}` : rest
   return {
-    text, protocol, host, port,
+    text, protocol, host, port, serverName: undefined,
     head: {
       version: protocol === 'grpc' ? 'http2' : 'http1', method, scheme: 'http', authority: (hostHeader ?? authority).toLowerCase(), target, headers: list,
     },
