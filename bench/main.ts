@@ -1,0 +1,149 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { issueCertificates, type Certificates } from './certificates.ts'
+import { aroundCpu, next, proxyCpu, startScript, stop, stopAll } from './children.ts'
+import { loadOf, type Load, type Target } from './load-commands.ts'
+import { measuredDestination, measuredPath, type Shape } from './manifests.ts'
+import { hasProcfs } from './procfs.ts'
+import { nativeProxies } from './proxies/native.ts'
+import type { ReloadResult } from './reload.ts'
+import { report, type Runtime, type RuntimeReload } from './report.ts'
+import { measureInTurns, type Contestant } from './rounds.ts'
+
+const help = `node bench/main.ts [--quick] [--node PATH]... [--rounds N] [--out FILE] [--no-reload]
+  CPU per request of a waypoint beside http-proxy-3, nginx and HAProxy, and the time of a reload.
+  --quick      a few requests, to see that everything runs; its figures mean nothing and are only printed
+  --node PATH  another Node binary to measure the waypoint and http-proxy-3 with, in the same rounds
+`
+
+const connections = 32
+/** The same waypoint, reached as if every caller sat on another node. */
+const ownSessions = 'waymark, 32 sessions'
+
+interface Setting {
+  readonly certificates: Certificates
+  readonly backendPort: number
+  readonly directory: string
+  readonly load: Load
+}
+
+const shapes: readonly { readonly shape: Shape; readonly name: string }[] = [
+  { shape: 'one-route', name: 'waymark' },
+  { shape: 'many-services', name: 'waymark, 5,000 Services' },
+  { shape: 'one-service', name: 'waymark, 5,000 on one' },
+]
+
+/** The waypoint in its three shapes, and http-proxy-3, under one Node. */
+async function startNode({ path, label }: Runtime, { certificates, backendPort, load }: Setting): Promise<Contestant[]> {
+  const started: Contestant[] = []
+  const credentials = certificates.proxy
+  for (const { shape, name } of shapes) {
+    const child = await startScript(proxyCpu, path, 'proxies/waymark.ts', { credentials, shape, backendPort })
+    const { service, authority } = measuredDestination(shape)
+    const target = { kind: 'hbone', port: child.port, path: measuredPath, hostHeader: `${service}.bench`, authority, peer: credentials.identity } as const
+    await load.open(`${name} (${label})`, { ...target, sessions: 'shared' }, connections)
+    started.push({ name: `${name} (${label})`, child })
+    if (shape !== 'one-route') continue
+    await load.open(`${ownSessions} (${label})`, { ...target, sessions: 'one-each' }, connections)
+    started.push({ name: `${ownSessions} (${label})`, child })
+  }
+  const child = await startScript(proxyCpu, path, 'proxies/http-proxy.ts', { credentials, backendPort })
+  await load.open(`http-proxy-3 (${label})`, plainTarget(child.port), connections)
+  started.push({ name: `http-proxy-3 (${label})`, child })
+  return started
+}
+
+function plainTarget(port: number): Target {
+  return { kind: 'tls', port, path: measuredPath, hostHeader: `${measuredDestination('one-route').service}.bench` }
+}
+
+async function startNative({ certificates, backendPort, directory, load }: Setting, missing: string[], versions: string[]): Promise<Contestant[]> {
+  const started: Contestant[] = []
+  for (const proxy of nativeProxies()) {
+    if (proxy.version === undefined) {
+      missing.push(proxy.name)
+      continue
+    }
+    const child = await proxy.start({ certificates, backendPort, directory })
+    await load.open(proxy.name, plainTarget(child.port), connections)
+    started.push({ name: proxy.name, child })
+    versions.push(`${proxy.name} ${proxy.version}`)
+  }
+  return started
+}
+
+async function reloads(runtimes: readonly Runtime[], repeats: number, say: (line: string) => void): Promise<RuntimeReload[]> {
+  const results: RuntimeReload[] = []
+  for (const runtime of runtimes) {
+    say(`reload of 5,000 routes (${runtime.label}) …`)
+    const child = await startScript(proxyCpu, runtime.path, 'reload.ts', { repeats })
+    const done = next<ReloadResult>(child.process, 'reload', 180_000)
+    child.process.send({})
+    results.push({ runtime, result: await done })
+    stop(child)
+  }
+  return results
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      'quick': { type: 'boolean', default: false }, 'node': { type: 'string', multiple: true, default: [] }, 'rounds': { type: 'string', default: '15' },
+      'out': { type: 'string' }, 'no-reload': { type: 'boolean', default: false }, 'help': { type: 'boolean', default: false },
+    },
+  })
+  const say = (line: string): void => void process.stderr.write(`${line}\n`)
+  if (values.help) {
+    process.stdout.write(help)
+    return
+  }
+  if (!hasProcfs() || cpus().length < 2) throw new Error('the benchmark needs Linux with /proc and two processors: one for the proxy, one for the rest')
+  const { quick } = values
+  const runtimes = [process.execPath, ...values.node].map((path): Runtime => {
+    const version = execFileSync(path, ['--version'], { encoding: 'utf8' }).trim()
+    return { path, version, label: `Node ${version.slice(1).split('.')[0] ?? ''}` }
+  })
+  const rounds = quick ? 1 : Number(values.rounds)
+  const requests = quick ? 1_000 : 6_000
+  const directory = mkdtempSync(join(tmpdir(), 'waymark-bench-'))
+  const missing: string[] = []
+  const versions: string[] = []
+  try {
+    const certificates = await issueCertificates(directory)
+    const backend = await startScript(aroundCpu, process.execPath, 'backend.ts', {})
+    const loadChild = await startScript(aroundCpu, process.execPath, 'load.ts', { credentials: certificates.client })
+    const setting: Setting = { certificates, backendPort: backend.port, directory, load: loadOf(loadChild) }
+    const contestants: Contestant[] = []
+    for (const runtime of runtimes) contestants.push(...(await startNode(runtime, setting)))
+    contestants.push(...(await startNative(setting, missing, versions)))
+    for (const name of missing) say(`${name} is not installed and is left out; install it with: apt-get install ${name.toLowerCase()}`)
+    const around = [backend, loadChild]
+    const { measured, strangers } = await measureInTurns(contestants, setting.load, { warmUp: quick ? 500 : 20_000, requests, rounds, around, say })
+    for (const { child } of contestants) stop(child)
+    const reload = values['no-reload'] ? [] : await reloads(runtimes, quick ? 1 : 5, say)
+    const text = report({ runtimes, measured, strangers, reload, missing, versions, requests, rounds, connections })
+    process.stdout.write(text)
+    if (!quick) writeFileSync(values.out ?? join(import.meta.dirname, 'RESULTS.md'), text)
+  } finally {
+    stopAll()
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    stopAll()
+    process.exit(1)
+  })
+}
+main().then(
+  // The processes' channels would keep this one alive for a moment longer.
+  () => process.exit(0),
+  (error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    process.exit(1)
+  },
+)
