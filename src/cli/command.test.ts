@@ -74,7 +74,7 @@ describe('the command', () => {
     const whole = await runInProcess('--help')
     assert.equal(whole.code, 0)
     for (const verb of ['check', 'translate', 'explain', 'run', 'connect', 'version', 'completion', 'help']) {
-      assert.match(whole.out, new RegExp(`^ {2}${verb} `, 'm'))
+      assert.ok(whole.out.includes(`\n  ${verb} `))
       const byOption = await runInProcess(verb, '--help')
       assert.match(byOption.out, /Exit codes:\n {2}0 {2}[^]* {2}2 {2}wrong use/)
       assert.deepEqual(await runInProcess('help', verb), byOption)

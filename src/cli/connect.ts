@@ -1,6 +1,7 @@
 import { connect as connectSocket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { startEntry, type Entry } from '../connect/entry.ts'
+import { listening } from '../control/listening.ts'
 import { systemClock } from '../kit/clock.ts'
 import type { Identity } from '../model/identity.ts'
 import { formatSpiffeId } from '../model/identity.ts'
@@ -9,7 +10,7 @@ import { createControllerClient } from '../publish/client.ts'
 import { keepCredentials, type CredentialKeeper } from '../transport/credentials.ts'
 import { exitCodes, type Io } from './io.ts'
 import { describe } from './run.ts'
-import { stopSignal, type StopSignal } from './signals.ts'
+import { stopSignal } from './signals.ts'
 import type { WorkloadName } from './usage.ts'
 
 export interface ConnectVerbOptions {
@@ -23,7 +24,8 @@ export interface ConnectVerbOptions {
 const drainMs = 30_000
 
 /** `waymark connect`: ends at a signal. */
-export async function connect(options: ConnectVerbOptions, io: Io, stop: StopSignal = stopSignal()): Promise<number> {
+export async function connect(options: ConnectVerbOptions, io: Io): Promise<number> {
+  const stop = stopSignal()
   const { as, trustDomain, controlSocket, host } = options
   const identity: Identity = { trustDomain, namespace: as.namespace, serviceAccount: as.serviceAccount }
   const say = sayOnce(io.say)
@@ -64,7 +66,8 @@ export async function connect(options: ConnectVerbOptions, io: Io, stop: StopSig
     })
     // A bundle that came while the first certificate was asked for: the keeper was not there to hear of it.
     if (pushed !== undefined) credentials.updateBundle(pushed)
-    entry = await startEntry({ credentials, host, port: as.port, clock: systemClock })
+    const kept = credentials
+    entry = await listening('the proxy', `port ${as.port}`, '--as ns/sa@port', () => startEntry({ credentials: kept, host, port: as.port, clock: systemClock }))
     if (snapshot !== undefined) entry.configure(snapshot)
     io.say(`entry of ${formatSpiffeId(identity)} on ${entry.address.host}:${entry.address.port}`)
     io.say('ready: end it with Ctrl-C')
@@ -73,12 +76,12 @@ export async function connect(options: ConnectVerbOptions, io: Io, stop: StopSig
     return exitCodes.fine
   } catch (error) {
     if (error instanceof Stopped) return exitCodes.fine
-    const taken = error instanceof Error && 'syscall' in error && error.syscall === 'listen'
-    io.say(`waymark connect: can not start: ${describe(error)}${taken ? '; choose another port with --as ns/sa@port, or another --host' : ''}`)
+    io.say(`waymark connect: can not start: ${describe(error)}`)
     return exitCodes.failed
   } finally {
     credentials?.close()
     client.close()
+    stop.release()
   }
 }
 

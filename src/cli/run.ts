@@ -4,7 +4,7 @@ import { run as runMesh, type Running } from '../control/run.ts'
 import { streamSink } from '../telemetry/access-log.ts'
 import { exitCodes, type Io } from './io.ts'
 import { mustExist } from './load.ts'
-import { stopSignal, type StopSignal } from './signals.ts'
+import { stopSignal } from './signals.ts'
 import type { WorkloadName } from './usage.ts'
 
 /** 0 = any, none = off. */
@@ -29,8 +29,17 @@ export interface RunVerbOptions {
 const drainMs = 30_000
 
 /** `waymark run`: ends at a signal. */
-export async function run(directory: string, options: RunVerbOptions, io: Io, stop: StopSignal = stopSignal()): Promise<number> {
+export async function run(directory: string, options: RunVerbOptions, io: Io): Promise<number> {
   await mustExist(directory)
+  const stop = stopSignal()
+  try {
+    return await runUntil(stop.first, directory, options, io)
+  } finally {
+    stop.release()
+  }
+}
+
+async function runUntil(stopped: Promise<void>, directory: string, options: RunVerbOptions, io: Io): Promise<number> {
   let running: Running
   try {
     running = await runMesh({
@@ -46,7 +55,7 @@ export async function run(directory: string, options: RunVerbOptions, io: Io, st
   }
   for (const line of running.summary()) io.say(line)
   io.say(`ready: the mesh of ${directory} runs; end it with Ctrl-C`)
-  await stop.first
+  await stopped
   io.say('stopping: what is on its way may finish; a second signal ends it at once')
   await running.close(drainMs)
   return exitCodes.fine
