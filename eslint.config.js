@@ -29,6 +29,11 @@ export default tseslint.config(
     },
   },
   {
+    // Describes a package that has a default export.
+    files: ['**/*.d.ts'],
+    rules: { 'no-restricted-syntax': 'off' },
+  },
+  {
     files: ['src/translate/**', 'src/model/**', 'waypoint/route/**', 'waypoint/policy/**'],
     ignores: ['**/*.test.ts'],
     rules: {
