@@ -11,9 +11,9 @@ const withTrailers: ServerStreamResponseOptions = { waitForTrailers: true }
 
 /**
  * The exchange of one stream.
- * @param onClosed called once, when the stream is gone for good
+ * @param onClosed called once, when the stream is gone for good; `abandoned`: the client reset it before its answer was complete
  */
-export function streamExchange(stream: ServerHttp2Stream, request: RequestFields, onClosed: () => void): ServerExchange {
+export function streamExchange(stream: ServerHttp2Stream, request: RequestFields, onClosed: (abandoned: boolean) => void): ServerExchange {
   const { head, length } = request
   let reader: BodyReader | undefined
   let requestTrailers: HeaderList = []
@@ -22,6 +22,7 @@ export function streamExchange(stream: ServerHttp2Stream, request: RequestFields
   /** The stream takes nothing more: gone, reset by either side. */
   let over = false
   let abortedByUs = false
+  let abandoned = false
   let headSent = false
   /** END_STREAM went out with the head. */
   let bodyless = false
@@ -34,7 +35,8 @@ export function streamExchange(stream: ServerHttp2Stream, request: RequestFields
     if (over) return
     over = true
     const complete = bodyless || (ended && stream.writableFinished)
-    if (!abortedByUs && !(complete && stream.rstCode === constants.NGHTTP2_NO_ERROR)) exchange.onClientGone?.()
+    abandoned = !abortedByUs && !(complete && stream.rstCode === constants.NGHTTP2_NO_ERROR)
+    if (abandoned) exchange.onClientGone?.()
     cutBody()
   }
   const cutBody = (): void => {
@@ -159,7 +161,7 @@ export function streamExchange(stream: ServerHttp2Stream, request: RequestFields
   stream.on('close', () => {
     gone()
     cutBody()
-    onClosed()
+    onClosed(abandoned)
   })
   if (length !== 0) {
     stream.on('trailers', (_object, _flags, raw) => {

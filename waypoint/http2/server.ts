@@ -10,7 +10,7 @@ import { isGrpc } from '../grpc/status.ts'
 import { readRequest } from './headers.ts'
 import type { Refusal } from './headers.ts'
 import { streamExchange } from './server-exchange.ts'
-import { connectionWindow, Uncoupled } from './uncoupled.ts'
+import { sessionConnection } from './uncoupled.ts'
 
 export interface Http2ServerOptions {
   readonly limits: ServerLimits
@@ -23,6 +23,7 @@ export interface Http2ServerOptions {
   readonly streamWindow?: number
   /** Resets of a client that are taken at once, and how many more each second: CVE-2023-44487. 1000 and 100 if not given. */
   readonly resetBurst?: number
+  /** See `resetBurst`. */
   readonly resetRate?: number
 }
 
@@ -37,8 +38,8 @@ const graceMs = 1000
  * Source: RFC 9113.
  */
 export function serveHttp2(connectionStream: Duplex, handler: ExchangeHandler, options: Http2ServerOptions): ServerConnection {
-  const { limits, clock, onProtocolError } = options
-  const stream = new Uncoupled(connectionStream)
+  const { limits, clock, onProtocolError, resetBurst = 1000, resetRate = 100 } = options
+  const { stream, window } = sessionConnection(connectionStream)
   const session = performServerHandshake(stream, {
     // Whatever the sender repeats goes on as it came; what must not be repeated is checked in `readRequest`.
     strictSingleValueFields: false,
@@ -47,8 +48,9 @@ export function serveHttp2(connectionStream: Duplex, handler: ExchangeHandler, o
     // Held back by windows, not by this: a proxy's slow readers must not make it refuse new streams.
     maxSessionMemory: 256,
     maxSendHeaderBlockLength: 1024 * 1024,
-    streamResetBurst: options.resetBurst ?? 1000,
-    streamResetRate: options.resetRate ?? 100,
+    // nghttp2 counts resets as well, but goes on to open every stream of what it has read by then; `onAbandoned` comes first.
+    streamResetBurst: 2 * resetBurst,
+    streamResetRate: 2 * resetRate,
     settings: {
       enablePush: false,
       maxConcurrentStreams: options.maxConcurrentStreams ?? 1024,
@@ -59,6 +61,8 @@ export function serveHttp2(connectionStream: Duplex, handler: ExchangeHandler, o
   })
   let active = 0
   let refusals = 0
+  let resetsLeft = resetBurst
+  let resetsAtMs = clock.now()
   let idleSinceMs = clock.now()
   let idleTimer: Cancel | undefined
   let graceTimer: Cancel | undefined
@@ -74,8 +78,9 @@ export function serveHttp2(connectionStream: Duplex, handler: ExchangeHandler, o
       else connection.drain()
     })
   }
-  const onStreamClosed = (): void => {
+  const onStreamClosed = (abandoned: boolean): void => {
     active--
+    if (abandoned) onAbandoned()
     if (active > 0) return
     idleSinceMs = clock.now()
     if (draining && session.closed) closeSoon()
@@ -86,10 +91,19 @@ export function serveHttp2(connectionStream: Duplex, handler: ExchangeHandler, o
     graceTimer?.()
     graceTimer = clock.after(graceMs, () => stream.destroy())
   }
-  const strike = (): void => {
-    if (++refusals !== maxRefusals) return
-    onProtocolError('malformed-request', `${maxRefusals} refused requests on one connection`)
-    session.destroy(new Error('too many refused requests'), constants.NGHTTP2_ENHANCE_YOUR_CALM)
+  const onAbandoned = (): void => {
+    const nowMs = clock.now()
+    resetsLeft = Math.min(resetBurst, resetsLeft + ((nowMs - resetsAtMs) / 1000) * resetRate) - 1
+    resetsAtMs = nowMs
+    if (resetsLeft < 0) calm(`a client that reset more than ${resetBurst} requests at once (CVE-2023-44487)`)
+  }
+  const onRefused = (): void => {
+    if (++refusals === maxRefusals) calm(`${maxRefusals} refused requests on one connection`)
+  }
+  const calm = (detail: string): void => {
+    if (session.destroyed) return
+    onProtocolError('malformed-request', detail)
+    session.destroy(new Error(detail), constants.NGHTTP2_ENHANCE_YOUR_CALM)
   }
 
   session.on('stream', (each: ServerHttp2Stream, _object: unknown, flags: number, raw: readonly string[]) => {
@@ -97,15 +111,15 @@ export function serveHttp2(connectionStream: Duplex, handler: ExchangeHandler, o
     each.on('error', () => {})
     if (each.destroyed || each.aborted) {
       // Reset in the same read as its head: there is nobody to answer, and its 'close' may be behind us.
-      onStreamClosed()
+      onStreamClosed(true)
       return
     }
     const request = readRequest(raw, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0, limits)
     if (request.kind === 'refusal') {
-      each.on('close', onStreamClosed)
+      each.on('close', () => onStreamClosed(false))
       onProtocolError(request.reason, request.detail)
       refuse(each, request, raw)
-      strike()
+      onRefused()
       return
     }
     handler(streamExchange(each, request, onStreamClosed))
@@ -127,7 +141,7 @@ export function serveHttp2(connectionStream: Duplex, handler: ExchangeHandler, o
   stream.once('end', () => {
     if (!session.destroyed) setImmediate(() => connection.destroy())
   })
-  session.setLocalWindowSize(connectionWindow)
+  session.setLocalWindowSize(window)
   const cancelGreeting = clock.after(limits.headTimeoutMs, () => {
     if (greeted || session.destroyed) return
     onProtocolError('malformed-request', `no HTTP/2 preface and SETTINGS within ${limits.headTimeoutMs} ms`)

@@ -3,7 +3,7 @@ import type { ClientHttp2Session, ClientHttp2Stream, ClientSessionOptions } from
 import type { Duplex } from 'node:stream'
 import type { Cancel, Clock } from '../../src/kit/clock.ts'
 import type { UpstreamFailure } from '../upstream.ts'
-import { connectionWindow, Uncoupled } from './uncoupled.ts'
+import { sessionConnection } from './uncoupled.ts'
 
 export interface SessionOptions {
   /** Bytes of each answer that wait unread. */
@@ -40,7 +40,8 @@ export class UpstreamSession {
   /** Highest stream that the endpoint will answer, once it sent GOAWAY. */
   lastStreamId = Infinity
   readonly #session: ClientHttp2Session
-  readonly #duplex: Uncoupled
+  readonly #duplex: Duplex
+  readonly #start: () => string
   readonly #clock: Clock
   readonly #options: SessionOptions
   readonly #events: SessionEvents
@@ -54,8 +55,9 @@ export class UpstreamSession {
   #failure: string | undefined
 
   constructor(connectionStream: Duplex, clock: Clock, options: SessionOptions, events: SessionEvents) {
-    const duplex = new Uncoupled(connectionStream)
+    const { stream: duplex, window, start } = sessionConnection(connectionStream)
     this.#duplex = duplex
+    this.#start = start
     this.#clock = clock
     this.#options = options
     this.#events = events
@@ -76,7 +78,7 @@ export class UpstreamSession {
       this.destroy('no SETTINGS')
     })
     session.once('connect', () => {
-      if (!session.destroyed) session.setLocalWindowSize(connectionWindow)
+      if (!session.destroyed) session.setLocalWindowSize(window)
     })
     session.once('remoteSettings', () => {
       this.#settingsTimer?.()
@@ -167,7 +169,7 @@ export class UpstreamSession {
     this.#settingsTimer?.()
     if (this.#gone) return
     this.#gone = true
-    const http1 = this.#duplex.start.startsWith('HTTP/')
+    const http1 = this.#start().startsWith('HTTP/')
     this.#events.onGone(this, { reason: http1 ? 'upstream-protocol' : reason, detail: http1 ? wrongProtocol : detail, maybeProcessed: false, staleConnection: false })
   }
 
