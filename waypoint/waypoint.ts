@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../src/kit/clock.ts'
+import { turnPretenuringOff } from '../src/kit/pretenuring.ts'
 import type { CredentialSource } from '../src/model/credentials.ts'
 import { formatSpiffeId } from '../src/model/identity.ts'
 import type { Snapshot } from '../src/model/snapshot.ts'
@@ -57,6 +58,7 @@ export interface Waypoint {
  * @throws the error of `listen`, if the address can't be had
  */
 export async function startWaypoint(options: WaypointOptions): Promise<Waypoint> {
+  turnPretenuringOff()
   const { credentials, clock, telemetry, namespace, name } = options
   const limits = { ...defaultLimits, ...options.limits }
   const hbone = createHboneClient({ credentials, clock, limits: { connectTimeoutMs: limits.connectTimeoutMs } })
