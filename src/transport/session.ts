@@ -5,8 +5,12 @@ import type { Cancel, Clock } from '../kit/clock.ts'
 /** Timers take at most this many milliseconds (about 24 days). */
 const longestTimerMs = 2 ** 31 - 1
 
-/** Bytes that may be on their way on the whole session; each stream has its own window beside it. */
-export const sessionWindowBytes = 16 * 1024 * 1024
+/**
+ * Bytes that may be on their way on the whole session; each stream has its own window beside it. Node stops reading a session while
+ * a write of its own waits for the kernel; if both ends may send more than the kernel's buffers hold, both wait for ever. So this
+ * must stay below what those buffers take, also on a new connection.
+ */
+export const sessionWindowBytes = 1024 * 1024
 
 /** The header that carries a code of the reason table beside a status other than 200. */
 export const reasonHeader = 'x-waypoint-reason'
