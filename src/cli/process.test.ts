@@ -56,7 +56,7 @@ describe('the command as a process', function () {
 
   it('takes a reader that goes away for no error', async () => {
     // More than a pipe holds.
-    const services = Array.from({ length: 2_000 }, (_, at) => `apiVersion: v1\nkind: Service\nmetadata: { name: s${at}, namespace: x }\nspec: { ports: [{ port: 80 }] }\n`)
+    const services = Array.from({ length: 800 }, (_, at) => `apiVersion: v1\nkind: Service\nmetadata: { name: s${at}, namespace: x }\nspec: { ports: [{ port: 80 }] }\n`)
     writeFileSync(join(folder, 'many.yaml'), services.join('---\n'))
     const command = start('translate', '-f', folder)
     command.child.stdout?.once('data', () => command.child.stdout?.destroy())
@@ -86,19 +86,22 @@ describe('the command as a process', function () {
     const stuck = createServer(() => {})
     stuck.listen(0, '127.0.0.1')
     await once(stuck, 'listening')
-    writeFileSync(join(folder, 'stuck.yaml'), serviceManifest('books', 'stuck', [stuck]))
-    const command = start('run', folder, '--no-watch', '--as', 'books/app', ...off)
-    const proxy = await proxyOf(command)
-    const asked = ask(proxy, 'http://stuck/').catch(() => undefined)
-    await once(stuck, 'request')
-    command.child.kill('SIGINT')
-    await command.untilSaid(/stopping/)
-    assert.equal(command.child.exitCode, null)
-    command.child.kill('SIGINT')
-    assert.equal(await command.ended, 130)
-    await asked
-    stuck.close()
-    stuck.closeAllConnections()
+    try {
+      writeFileSync(join(folder, 'stuck.yaml'), serviceManifest('books', 'stuck', [stuck]))
+      const command = start('run', folder, '--no-watch', '--as', 'books/app', ...off)
+      const proxy = await proxyOf(command)
+      const asked = ask(proxy, 'http://stuck/').catch(() => undefined)
+      await once(stuck, 'request')
+      command.child.kill('SIGINT')
+      await command.untilSaid(/stopping/)
+      assert.equal(command.child.exitCode, null)
+      command.child.kill('SIGINT')
+      assert.equal(await command.ended, 130)
+      await asked
+    } finally {
+      stuck.close()
+      stuck.closeAllConnections()
+    }
   })
 
   it('says in one line which port is in use, and by which option to choose another', async () => {

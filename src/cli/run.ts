@@ -64,7 +64,8 @@ async function runUntil(stopped: Promise<void>, directory: string, options: RunV
 /** An error and what to do about it, in one line. */
 export function describe(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  return 'advice' in error && typeof error.advice === 'string' ? `${error.message}; ${error.advice}` : error.message
+  if ('advice' in error && typeof error.advice === 'string') return `${error.message}; ${error.advice}`
+  return 'syscall' in error && error.syscall === 'getaddrinfo' ? `${error.message}; give an address of this machine with --host` : error.message
 }
 
 function portOf(choice: PortChoice): number | undefined {
@@ -75,6 +76,8 @@ async function openAccessLog(where: string): Promise<((line: string) => void) | 
   if (where === 'none') return undefined
   if (where === '-') return streamSink(process.stdout).write
   // Opened here, so that a path that can't be written to is known at the start.
-  const file = await open(where, 'a')
+  const file = await open(where, 'a').catch((error: unknown) => {
+    throw new Error(`the access log can not be written (${describe(error)}); choose another file with --access-log`)
+  })
   return streamSink(createWriteStream('', { fd: file })).write
 }
