@@ -26,6 +26,11 @@ const file = 'all.yaml'
 
 export async function startMesh(namespaces: readonly string[], ...objects: readonly Manifest[]): Promise<Mesh> {
   const world = await startWorld({ [file]: manifests(...objects) }, namespaces)
+  const unusable = world.log.filter((line) => line.includes(': error: '))
+  if (unusable.length > 0) {
+    await world.close()
+    throw new Error(`the test's own manifests are wrong:\n${unusable.join('\n')}`)
+  }
   const clients: KeepAlive[] = []
   const entry = (namespace: string): Address => {
     const found = world.mesh.entries().find(({ identity }) => identity.namespace === namespace)
@@ -59,7 +64,7 @@ export async function startMesh(namespaces: readonly string[], ...objects: reado
 }
 
 function conditionsOf(statuses: readonly ObjectStatus[], kind: string, key: string): readonly string[] {
+  const found = statuses.find(({ ref }) => ref.kind === kind && `${ref.namespace}/${ref.name}` === key)
   const conditions = found === undefined ? [] : found.kind === 'route' ? (found.parents[0]?.conditions ?? []) : found.conditions
-  const conditions = found === undefined ? [] : 'parents' in found ? (found.parents[0]?.conditions ?? []) : found.conditions
   return conditions.map(({ type, status, reason }) => `${type}=${status}/${reason}`)
 }
