@@ -1,7 +1,7 @@
 import { compileConnectionTable } from '../../../waypoint/route/connections.ts'
 import type { RouteRules, TcpRule, TlsRule } from '../../model/route.ts'
 import { commonAnswer, ownEndpoints, reasonAnswer, ruleBackends } from './backends.ts'
-import type { Case, Judgement } from './explain.ts'
+import type { Case, Judgement } from './case.ts'
 import type { ExplainedCandidate } from './explanation.ts'
 import { explainedCandidate, routeName } from './request.ts'
 

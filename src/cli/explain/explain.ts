@@ -1,5 +1,4 @@
 import { compileConfig, destinationKey } from '../../../waypoint/config/compile.ts'
-import type { RuntimeConfig } from '../../../waypoint/config/runtime.ts'
 import { resolve, type Resolved } from '../../../waypoint/serve/destination.ts'
 import { normaliseTarget } from '../../../waypoint/route/path.ts'
 import { decide, indexDestinations, type Decision } from '../../model/destination.ts'
@@ -9,6 +8,7 @@ import type { Snapshot } from '../../model/snapshot.ts'
 import { slice } from '../../publish/slice.ts'
 import { parseAuthority } from '../../transport/authority.ts'
 import { entryAnswer, ownEndpoints, reasonAnswer } from './backends.ts'
+import type { Case, Judgement } from './case.ts'
 import { explainConnection } from './connection.ts'
 import type { Explanation } from './explanation.ts'
 import type { Probe } from './probe.ts'
@@ -79,20 +79,6 @@ function atWaypoint(snapshot: Snapshot, caller: Identity, probe: Probe, decision
     ...judge({ config, caller, probe, resolved, declared, waypointId: waypoint.identity }),
   }
 }
-
-/** What a judge of a request or a connection needs. */
-export interface Case {
-  readonly config: RuntimeConfig
-  readonly caller: Identity
-  readonly probe: Probe
-  readonly resolved: Resolved
-  readonly declared: PortProtocol
-  /** SPIFFE id. */
-  readonly waypointId: string
-}
-
-/** The part of an explanation that depends on routes. */
-export type Judgement = Pick<Explanation, 'candidates' | 'backends' | 'rule' | 'answer'>
 
 function judge(each: Case): Judgement {
   const { probe, declared } = each

@@ -6,7 +6,7 @@ import { formatSpiffeId } from '../../model/identity.ts'
 import type { Filter, GrpcRule, HttpRule } from '../../model/route.ts'
 import type { CompiledTable } from '../../../waypoint/config/runtime.ts'
 import { commonAnswer, filterAnswer, ownEndpoints, reasonAnswer, ruleBackends } from './backends.ts'
-import type { Case, Judgement } from './explain.ts'
+import type { Case, Judgement } from './case.ts'
 import type { ExplainedAnswer, ExplainedCandidate } from './explanation.ts'
 import { filterWords, persistenceWords, retryWords, timeoutWords } from './words.ts'
 
