@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 
-/** The processor of the proxies under test, and that of everything around them. */
-export const proxyCpu = 0
-export const aroundCpu = 1
+/** The processor of the proxies under test, that of everything around them, and both, as `taskset` names them. */
+export const proxyCpu = '0'
+export const aroundCpu = '1'
+export const anyCpu = '0,1'
 
 /** A process pinned to one processor. */
 export interface Child {
@@ -14,9 +15,12 @@ export interface Child {
 
 const running = new Set<ChildProcess>()
 
-/** Starts a command on one processor. `taskset` becomes the command, so the pid is the command's own. */
-function spawnPinned(cpu: number, command: readonly string[], ipc: boolean): ChildProcess {
-  const child = spawn('taskset', ['-c', String(cpu), ...command], { stdio: ['ignore', 'inherit', 'inherit', ...(ipc ? ['ipc' as const] : [])] })
+/**
+ * Starts a command on one processor, to be ended with this process, however that ends. `taskset` and `setpriv` become the command,
+ * so the pid is the command's own.
+ */
+function spawnPinned(cpu: string, command: readonly string[], ipc: boolean): ChildProcess {
+  const child = spawn('taskset', ['-c', cpu, 'setpriv', '--pdeathsig', 'KILL', ...command], { stdio: ['ignore', 'inherit', 'inherit', ...(ipc ? ['ipc' as const] : [])] })
   running.add(child)
   child.once('exit', () => running.delete(child))
   return child
@@ -27,7 +31,7 @@ function spawnPinned(cpu: number, command: readonly string[], ipc: boolean): Chi
  * @param script path within this folder
  * @param options handed over as its one argument, as JSON
  */
-export async function startScript(cpu: number, node: string, script: string, options: unknown, nodeOptions: readonly string[] = []): Promise<Child> {
+export async function startScript(cpu: string, node: string, script: string, options: unknown, nodeOptions: readonly string[] = []): Promise<Child> {
   const command = [node, ...nodeOptions, new URL(script, import.meta.url).pathname, JSON.stringify(options)]
   const child = spawnPinned(cpu, command, true)
   const message = await next<{ readonly port: number }>(child, script, 60_000)
@@ -35,7 +39,7 @@ export async function startScript(cpu: number, node: string, script: string, opt
 }
 
 /** Starts any other server and waits until `port` takes connections. */
-export async function startServer(cpu: number, command: readonly string[], port: number, answers: (port: number) => Promise<boolean>): Promise<Child> {
+export async function startServer(cpu: string, command: readonly string[], port: number, answers: (port: number) => Promise<boolean>): Promise<Child> {
   const child = spawnPinned(cpu, command, false)
   for (let tries = 0; tries < 100; tries++) {
     if (child.exitCode !== null) break

@@ -4,7 +4,7 @@ import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { issueCertificates, type Certificates } from './certificates.ts'
-import { aroundCpu, next, proxyCpu, startScript, stop, stopAll } from './children.ts'
+import { anyCpu, aroundCpu, next, proxyCpu, startScript, stop, stopAll, type Child } from './children.ts'
 import { loadOf, type Load, type Target } from './load-commands.ts'
 import { measuredDestination, measuredPath, type Shape } from './manifests.ts'
 import { hasProcfs } from './procfs.ts'
@@ -20,8 +20,6 @@ const help = `node bench/main.ts [--quick] [--node PATH]... [--rounds N] [--out 
 `
 
 const connections = 32
-/** The same waypoint, reached as if every caller sat on another node. */
-const ownSessions = 'waymark, 32 sessions'
 
 interface Setting {
   readonly certificates: Certificates
@@ -30,29 +28,30 @@ interface Setting {
   readonly load: Load
 }
 
-const shapes: readonly { readonly shape: Shape; readonly name: string }[] = [
-  { shape: 'one-route', name: 'waymark' },
-  { shape: 'many-services', name: 'waymark, 5,000 Services' },
-  { shape: 'one-service', name: 'waymark, 5,000 on one' },
+const waypoints: readonly { readonly name: string; readonly shape: Shape; readonly sessions: 'shared' | 'one-each' }[] = [
+  { name: 'waymark', shape: 'one-route', sessions: 'shared' },
+  { name: 'waymark, 5,000 Services', shape: 'many-services', sessions: 'shared' },
+  { name: 'waymark, 5,000 on one', shape: 'one-service', sessions: 'shared' },
+  // Reached as if every caller sat on another node.
+  { name: 'waymark, 32 sessions', shape: 'one-route', sessions: 'one-each' },
 ]
 
-/** The waypoint in its three shapes, and http-proxy-3, under one Node. */
+/** The waypoint with its several configurations, and http-proxy-3, under one Node. */
 async function startNode({ path, label }: Runtime, { certificates, backendPort, load }: Setting): Promise<Contestant[]> {
   const started: Contestant[] = []
   const credentials = certificates.proxy
-  for (const { shape, name } of shapes) {
+  const add = async (name: string, child: Child, target: Target): Promise<void> => {
+    await load.open(`${name} (${label})`, target, connections)
+    started.push({ name: `${name} (${label})`, child })
+  }
+  for (const { name, shape, sessions } of waypoints) {
     const child = await startScript(proxyCpu, path, 'proxies/waymark.ts', { credentials, shape, backendPort })
     const { service, authority } = measuredDestination(shape)
-    const target = { kind: 'hbone', port: child.port, path: measuredPath, hostHeader: `${service}.bench`, authority, peer: credentials.identity } as const
-    await load.open(`${name} (${label})`, { ...target, sessions: 'shared' }, connections)
-    started.push({ name: `${name} (${label})`, child })
-    if (shape !== 'one-route') continue
-    await load.open(`${ownSessions} (${label})`, { ...target, sessions: 'one-each' }, connections)
-    started.push({ name: `${ownSessions} (${label})`, child })
+    const peer = credentials.identity
+    await add(name, child, { kind: 'hbone', port: child.port, path: measuredPath, hostHeader: `${service}.bench`, authority, peer, sessions })
   }
   const child = await startScript(proxyCpu, path, 'proxies/http-proxy.ts', { credentials, backendPort })
-  await load.open(`http-proxy-3 (${label})`, plainTarget(child.port), connections)
-  started.push({ name: `http-proxy-3 (${label})`, child })
+  await add('http-proxy-3', child, plainTarget(child.port))
   return started
 }
 
@@ -79,7 +78,7 @@ async function reloads(runtimes: readonly Runtime[], repeats: number, say: (line
   const results: RuntimeReload[] = []
   for (const runtime of runtimes) {
     say(`reload of 5,000 routes (${runtime.label}) …`)
-    const child = await startScript(proxyCpu, runtime.path, 'reload.ts', { repeats })
+    const child = await startScript(anyCpu, runtime.path, 'reload.ts', { repeats })
     const done = next<ReloadResult>(child.process, 'reload', 180_000)
     child.process.send({})
     results.push({ runtime, result: await done })
@@ -91,7 +90,7 @@ async function reloads(runtimes: readonly Runtime[], repeats: number, say: (line
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      'quick': { type: 'boolean', default: false }, 'node': { type: 'string', multiple: true, default: [] }, 'rounds': { type: 'string', default: '15' },
+      'quick': { type: 'boolean', default: false }, 'node': { type: 'string', multiple: true, default: [] }, 'rounds': { type: 'string', default: '30' },
       'out': { type: 'string' }, 'no-reload': { type: 'boolean', default: false }, 'help': { type: 'boolean', default: false },
     },
   })
@@ -124,7 +123,7 @@ async function main(): Promise<void> {
     const { measured, strangers } = await measureInTurns(contestants, setting.load, { warmUp: quick ? 500 : 20_000, requests, rounds, around, say })
     for (const { child } of contestants) stop(child)
     const reload = values['no-reload'] ? [] : await reloads(runtimes, quick ? 1 : 5, say)
-    const text = report({ runtimes, measured, strangers, reload, missing, versions, requests, rounds, connections })
+    const text = report({ runtimes, measured, strangers, reload, missing, versions, quick, requests, rounds, connections })
     process.stdout.write(text)
     if (!quick) writeFileSync(values.out ?? join(import.meta.dirname, 'RESULTS.md'), text)
   } finally {

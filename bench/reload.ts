@@ -25,8 +25,11 @@ export interface ReloadTimes {
   readonly shape: Shape
   /** All routes change, until the waypoint and an entry run them: translate, publish and compile. */
   readonly all: readonly number[]
+  /** CPU time of the process meanwhile: what it would take on a machine with nothing else to do. */
+  readonly allCpu: readonly number[]
   /** The same for an edit of one route. */
   readonly one: readonly number[]
+  readonly oneCpu: readonly number[]
   /** Of all routes, alone: objects to snapshot; the waypoint's slice to matchers with nothing, and with all but one rule, known from before. */
   readonly translate: readonly number[]
   readonly compileAll: readonly number[]
@@ -44,9 +47,12 @@ export interface ReloadResult {
 const perFile = 1_000
 const oneRoute = `${namespace}/route-${measuredRoute}`
 
-async function timed(work: () => unknown): Promise<number> {
+async function timed(work: () => unknown, cpu: number[] = []): Promise<number> {
   const startMs = performance.now()
+  const before = process.cpuUsage()
   await work()
+  const { user, system } = process.cpuUsage(before)
+  cpu.push((user + system) / 1000)
   return performance.now() - startMs
 }
 
@@ -56,17 +62,17 @@ async function timesOf(shape: Shape, repeats: number): Promise<ReloadTimes> {
     trustDomain, host: '127.0.0.1', clock: systemClock, readiness: createReadiness(), log: () => {},
     entries: [{ namespace, serviceAccount: 'client', port: 0 }], telemetry: (waypoint) => createTelemetry(waypoint, { metrics }),
   })
-  const times = { shape, all: [] as number[], one: [] as number[], translate: [] as number[], compileAll: [] as number[], compileOne: [] as number[] }
+  const times = { shape, all: [] as number[], allCpu: [] as number[], one: [] as number[], oneCpu: [] as number[], translate: [] as number[], compileAll: [] as number[], compileOne: [] as number[] }
   let resources = resourcesOf(shape, 9)
   await mesh.update({ resources, problems: [] })
   if (mesh.troubles().length > 0) throw new Error(`the benchmark's manifests are not right: ${mesh.troubles()[0] ?? ''}`)
   for (let repeat = 1; repeat <= repeats; repeat++) {
     resources = withTimeout(resources, `${repeat + 100}s`)
     const all = resources
-    times.all.push(await timed(() => mesh.update({ resources: all, problems: [] })))
+    times.all.push(await timed(() => mesh.update({ resources: all, problems: [] }), times.allCpu))
     resources = withTimeout(resources, `${repeat + 200}s`, oneRoute)
     const edited = resources
-    times.one.push(await timed(() => mesh.update({ resources: edited, problems: [] })))
+    times.one.push(await timed(() => mesh.update({ resources: edited, problems: [] }), times.oneCpu))
   }
   await mesh.close(1_000)
 

@@ -1,0 +1,18 @@
+import assert from 'node:assert/strict'
+import { formatSpread, markdownTable, ratioOf, spreadOf } from '../bench/table.ts'
+
+describe('the tables of the benchmark', () => {
+  it('take the middle value, or the middle of the two middle ones', () => {
+    assert.deepEqual(spreadOf([10, 9, 100]), { median: 10, min: 9, max: 100 })
+    assert.deepEqual(spreadOf([4, 1, 3, 2]), { median: 2.5, min: 1, max: 4 })
+    assert.throws(() => spreadOf([]), /no values/)
+  })
+
+  it('compare round by round, so that a disturbed round weighs once', () => {
+    assert.deepEqual(ratioOf([2, 40, 6], [1, 20, 2]), { median: 2, min: 2, max: 3 })
+  })
+
+  it('are Markdown', () => {
+    assert.equal(markdownTable(['a', 'b'], [['x', formatSpread({ median: 1.26, min: 1, max: 2 }, 1)]]), '| a | b |\n| --- | ---: |\n| x | 1.3 (1.0–2.0) |')
+  })
+})
