@@ -12,6 +12,7 @@ export interface Seen {
   /** Every value of each header, names in lower case. */
   readonly headers: Readonly<Record<string, readonly string[]>>
   readonly body: string
+  readonly trailers: NodeJS.Dict<string>
 }
 
 export type Behaviour = (request: IncomingMessage, response: ServerResponse, seen: Seen) => void
@@ -28,7 +29,7 @@ export interface Backend {
 
 export async function backend(name: string, behave?: Behaviour, host = '127.0.0.1'): Promise<Backend> {
   const seen: Seen[] = []
-  const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
+  const server = createServer({ keepAliveTimeout: 60_000, maxHeaderSize: 256 * 1024 }, (request, response) => {
     const chunks: Buffer[] = []
     request.on('error', () => {})
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -51,7 +52,7 @@ export async function backend(name: string, behave?: Behaviour, host = '127.0.0.
 function seenOf(name: string, request: IncomingMessage, body: string): Seen {
   const headers: Record<string, string[]> = {}
   for (const [header, values] of Object.entries(request.headersDistinct)) headers[header] = values ?? []
-  return { backend: name, method: request.method ?? '', url: request.url ?? '', host: request.headers.host ?? '', headers, body }
+  return { backend: name, method: request.method ?? '', url: request.url ?? '', host: request.headers.host ?? '', headers, body, trailers: request.trailers }
 }
 
 /** A port on which nothing listens. */
