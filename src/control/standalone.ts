@@ -100,8 +100,14 @@ export async function startStandalone(options: StandaloneOptions): Promise<Stand
       fetch: (publicKeyPem) => ca.issue(identity, publicKeyPem),
       onError: (error) => log(`certificate of ${formatSpiffeId(identity)}: ${error.message}`),
     })
-    ca.onBundleChange(kept.updateBundle)
-    return kept
+    const stop = ca.onBundleChange(kept.updateBundle)
+    return {
+      ...kept,
+      close: () => {
+        stop()
+        kept.close()
+      },
+    }
   }
 
   const follow = (subscriber: Subscriber, configure: (snapshot: Snapshot) => void): Subscription => {
@@ -143,12 +149,14 @@ export async function startStandalone(options: StandaloneOptions): Promise<Stand
   const update = async (next: Input): Promise<void> => {
     input = next
     const wanted = new Map<NamespacedName, WaypointEntry>()
-    for (const entry of translateNow().snapshot.values()) if (entry.kind === 'waypoint') wanted.set(namespacedName(entry.namespace, entry.name), entry)
-    for (const [key, entry] of wanted) if (!running.has(key)) running.set(key, await openWaypoint(entry))
+    const first = translateNow()
+    for (const entry of first.snapshot.values()) if (entry.kind === 'waypoint') wanted.set(namespacedName(entry.namespace, entry.name), entry)
+    const missing = [...wanted].filter(([key]) => !running.has(key))
+    for (const [key, entry] of missing) running.set(key, await openWaypoint(entry))
     const unwanted = [...running].filter(([key]) => !wanted.has(key))
     for (const [key] of unwanted) running.delete(key)
     // Nobody is sent to a waypoint before it holds the configuration, nor to one that is about to go.
-    translation = translateNow()
+    translation = missing.length === 0 && unwanted.length === 0 ? first : translateNow()
     publisher.publish(translation.snapshot)
     for (const [key, each] of running) {
       each.subscription ??= follow({ kind: 'waypoint', namespace: key.split('/')[0] ?? '' }, (snapshot) => each.waypoint.configure(snapshot))
