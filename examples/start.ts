@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { run } from '../src/control/run.ts'
 import { loadFolder } from '../src/sources/files/load.ts'
@@ -13,7 +13,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({ options: { 'any-port': { type: 'boolean', default: false } } })
   const port = (fixed: number): number => (values['any-port'] ? 0 : fixed)
   const say = (line: string): void => void process.stdout.write(`${line}\n`)
-  const directory = join(import.meta.dirname, 'bookstore')
+  const directory = relative(process.cwd(), join(import.meta.dirname, 'bookstore'))
 
   const { resources } = await loadFolder(directory)
   const echoes = await startEchoes(resources)
@@ -57,5 +57,6 @@ async function main(): Promise<void> {
 
 main().catch((error: unknown) => {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
+  if (error instanceof Error && 'address' in error) process.stderr.write('the bookstore\'s backends have fixed addresses: does it run already? End that one first\n')
   process.exitCode = 1
 })

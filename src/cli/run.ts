@@ -1,7 +1,7 @@
 import { createWriteStream } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { run as runMesh, type Running } from '../control/run.ts'
-import { streamSink } from '../telemetry/access-log.ts'
+import { streamSink, type LineWriter } from '../telemetry/access-log.ts'
 import { exitCodes, type Io } from './io.ts'
 import { mustExist } from './load.ts'
 import { stopSignal } from './signals.ts'
@@ -46,7 +46,7 @@ async function runUntil(stopped: Promise<void>, directory: string, options: RunV
       directory, watch: options.watch !== false, entries: options.as, host: options.host, trustDomain: options.trustDomain,
       adminPort: portOf(options.adminPort), metricsPort: portOf(options.metricsPort), readyPort: portOf(options.readyPort),
       stateDirectory: options.state, controlSocket: options.controlSocket,
-      accessLog: await openAccessLog(options.accessLog),
+      accessLog: await openAccessLog(options.accessLog, io.say),
       log: io.say,
     })
   } catch (error) {
@@ -72,12 +72,15 @@ function portOf(choice: PortChoice): number | undefined {
   return choice === 'none' ? undefined : choice
 }
 
-async function openAccessLog(where: string): Promise<((line: string) => void) | undefined> {
+async function openAccessLog(where: string, say: (line: string) => void): Promise<LineWriter | undefined> {
   if (where === 'none') return undefined
   if (where === '-') return streamSink(process.stdout).write
   // Opened here, so that a path that can't be written to is known at the start.
   const file = await open(where, 'a').catch((error: unknown) => {
     throw new Error(`the access log can not be written (${describe(error)}); choose another file with --access-log`)
   })
-  return streamSink(createWriteStream('', { fd: file })).write
+  const stream = createWriteStream('', { fd: file })
+  // A full disk must not end the mesh.
+  stream.on('error', (error) => say(`the access log ends: ${error.message}`))
+  return streamSink(stream).write
 }

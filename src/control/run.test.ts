@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -137,7 +137,7 @@ describe('the mesh of a folder', () => {
 
   it('writes an access log line for each request', async () => {
     const lines: string[] = []
-    await start({}, { accessLog: (line) => lines.push(line) })
+    await start({}, { accessLog: (line) => lines.push(line) > 0 })
     await world.ask('shop', 'http://reviews.books/a')
     await until('the line is written', () => lines.length === 1)
     const line = JSON.parse(lines[0] ?? '') as Record<string, unknown>
@@ -157,6 +157,7 @@ describe('the mesh of a folder', () => {
     })
     await until('the stream is up', () => client.connected())
     const credentials = await keepCredentials({ identity, fetch: client.sign, clock: systemClock, onError: () => {} })
+    assert.equal((await stat(path)).mode & 0o777, 0o600)
     const entry = await startEntry({ credentials, host: '127.0.0.1', port: 0, clock: systemClock })
     configure = entry.configure
     await world.write('route.yaml', routeManifest('books', reviews, { v2: 1 }) + '\n# touched')

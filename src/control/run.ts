@@ -1,4 +1,4 @@
-import { chmod, stat, unlink } from 'node:fs/promises'
+import { stat, unlink } from 'node:fs/promises'
 import { connect, createServer, type Server } from 'node:net'
 import { formatProblem } from '../api/problem.ts'
 import { createReadiness } from '../kit/ready.ts'
@@ -6,6 +6,7 @@ import { systemClock } from '../kit/clock.ts'
 import { formatSpiffeId } from '../model/identity.ts'
 import { loadFolder } from '../sources/files/load.ts'
 import { watchFolder } from '../sources/files/watch.ts'
+import type { LineWriter } from '../telemetry/access-log.ts'
 import { tracingConfig } from '../telemetry/config.ts'
 import { createTelemetry } from '../telemetry/create.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
@@ -28,7 +29,7 @@ export interface RunOptions {
   readonly stateDirectory?: string | undefined
   /** Unix socket on which `connect` gets configuration and certificates; whoever may open it may act as any identity. */
   readonly controlSocket?: string | undefined
-  readonly accessLog?: ((line: string) => void) | undefined
+  readonly accessLog?: LineWriter | undefined
   /** One line for a person. */
   readonly log: (line: string) => void
 }
@@ -129,10 +130,12 @@ async function listenControl(path: string, mesh: Standalone): Promise<() => Prom
   await listening('the control socket', path, '--control-socket', () =>
     new Promise<void>((resolve, reject) => {
       server.once('error', reject)
+      // The socket must never be open to others, not even until its mode is changed.
+      const before = process.umask(0o177)
       server.listen(path, () => resolve())
+      process.umask(before)
     }),
   )
-  await chmod(path, 0o600)
   return () =>
     new Promise((resolve) => {
       server.close(() => resolve())

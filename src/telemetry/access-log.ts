@@ -1,8 +1,8 @@
 import { routeLabel } from './route-label.ts'
 import type { ExchangeRecord } from './telemetry.ts'
 
-/** Takes whole lines without their line ends. */
-export type LineWriter = (line: string) => void
+/** Takes whole lines without their line ends; false: the line was dropped. */
+export type LineWriter = (line: string) => boolean
 
 /**
  * One JSON object for an exchange. Field names are stable; fields without a meaning for the exchange are left out.
@@ -59,9 +59,10 @@ export function streamSink(stream: NodeJS.WritableStream & { readonly writableLe
     write: (line) => {
       if (stream.writableLength > maxWaitingBytes) {
         dropped++
-        return
+        return false
       }
       if (waiting.push(`${line}\n`) === 1) setImmediate(flush)
+      return true
     },
     dropped: () => dropped,
   }

@@ -17,7 +17,7 @@ export function createTelemetry(waypoint: string, { metrics, tracing, accessLog 
     startTrace: tracing?.forWaypoint(waypoint) ?? (() => undefined),
     exchangeDone: (record, durationMs) => {
       counters?.exchangeDone(record, durationMs)
-      if (accessLog !== undefined) accessLog(accessLogLine(waypoint, record, durationMs))
+      if (accessLog?.(accessLogLine(waypoint, record, durationMs)) === false) counters?.count('access-log-dropped')
     },
     count: (event) => counters?.count(event),
     observe: (state) => counters?.observe(state),

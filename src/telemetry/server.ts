@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { isIP, type AddressInfo } from 'node:net'
 
 /** What a path answers with. */
 export interface Page {
@@ -30,7 +30,8 @@ export async function serveStatus(
       const notAllowed = text(405, 'only GET\n')
       let answer = known
       try {
-        if (request.method !== 'GET' && request.method !== 'HEAD') answer = notAllowed
+        if (!isOwnName(request.headers.host)) answer = text(421, 'use the address of this port, not a name\n')
+        else if (request.method !== 'GET' && request.method !== 'HEAD') answer = notAllowed
         else if (page !== undefined) answer = await page()
       } catch (error) {
         answer = text(500, `${error instanceof Error ? error.message : String(error)}\n`)
@@ -55,6 +56,12 @@ export async function serveStatus(
         server.closeAllConnections()
       }),
   }
+}
+
+/** A web page whose name was made to lead here must not read what is shown (DNS rebinding), so only addresses and `localhost` are served. */
+function isOwnName(host: string | undefined): boolean {
+  const name = (host ?? '').replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1').toLowerCase()
+  return name === 'localhost' || isIP(name) !== 0
 }
 
 /** A page of plain text. */

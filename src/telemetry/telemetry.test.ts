@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, get as httpGet, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Writable } from 'node:stream'
 import { accessLogLine, streamSink } from './access-log.ts'
@@ -33,6 +33,12 @@ describe('access log', () => {
 
   it('can not be broken out of by what a caller sends', () => {
     assert.ok(!accessLogLine('w', record({ path: '/\n{"status":200}' }), 1).includes('\n'))
+  })
+
+  it('counts what was dropped', async () => {
+    const metrics = createMetrics(() => 0)
+    createTelemetry('books/waypoint', { metrics, accessLog: () => false }).exchangeDone(record(), 1)
+    assert.equal(line(await metrics.render(), 'waymark_events_total', 'event="access-log-dropped"'), 1)
   })
 
   it('drops and counts lines when the reader of the log stands still, with bounded memory', async () => {
@@ -140,10 +146,15 @@ describe('tracing', () => {
 })
 
 describe('status server', () => {
-  it('answers its pages, names them when asked for another, and reports a page that fails', async () => {
+  it('answers its pages to whoever names it by address, names them when asked for another, and reports a page that fails', async () => {
     const server = await serveStatus({ host: '127.0.0.1', port: 0 }, {
       '/metrics': () => text(200, 'all\n'), '/json': () => json({ a: 1 }), '/broken': () => { throw new Error('no') },
     })
+    const misled = await new Promise<number | undefined>((resolve, reject) => {
+      const { port } = server.address
+      httpGet({ host: '127.0.0.1', port, path: '/json', headers: { host: 'evil.example' } }, (answer) => resolve(answer.resume().statusCode)).on('error', reject)
+    })
+    assert.equal(misled, 421)
     const get = async (path: string, method = 'GET'): Promise<string> => {
       const answer = await fetch(`http://127.0.0.1:${server.address.port}${path}`, { method })
       return `${answer.status} ${await answer.text()}`
