@@ -39,13 +39,33 @@ export function sessionOptions(maxTunnels: number): SessionOptions & { readonly 
 }
 
 /**
- * Keeps a reset stream from saying 'end'. Node ends it as if it were complete, and if our half has ended already there is neither
- * 'aborted' nor an error beside that; with this it only closes, which every reader takes for a cut.
+ * Mends what Node's streams get wrong for a tunnel. A reset stream never says 'end': Node ends it as if it were complete, and if our
+ * half has ended already there is neither 'aborted' nor an error beside that; with this it only closes, which every reader takes for
+ * a cut. And strings may be written into it, see `safeStrings`.
  */
 export function trueEnds(stream: Http2Stream): void {
   const push = stream.push.bind(stream)
   // A genuine end is pushed before the stream is closed or destroyed.
   stream.push = (chunk: unknown, encoding?: BufferEncoding) => (chunk === null && (stream.destroyed || stream.rstCode !== 0) ? false : push(chunk, encoding))
+  safeStrings(stream)
+}
+
+/**
+ * Lets strings be written into a tunnel. Node's gathered write on HTTP/2 streams frees the copy that it makes of a string while the
+ * bytes still wait to be sent, if a buffer follows (a request head and its body, as `node:http` writes them): others' bytes go out in
+ * their place. Strings of a gathered write become one buffer here, which Node keeps.
+ */
+function safeStrings(stream: Http2Stream): void {
+  const writev = stream._writev?.bind(stream)
+  stream._writev = (chunks, callback) => {
+    if (chunks.every(({ chunk }) => typeof chunk !== 'string')) {
+      writev?.(chunks, callback)
+      return
+    }
+    const bytes = chunks.map(({ chunk, encoding }) => (typeof chunk === 'string' ? Buffer.from(chunk, encoding) : (chunk as Buffer)))
+    // Not in Node's types: how a stream is told that the chunk is bytes already.
+    stream._write(Buffer.concat(bytes), 'buffer' as BufferEncoding, callback)
+  }
 }
 
 export interface Liveness {
