@@ -33,6 +33,9 @@ export interface Entry {
   readonly close: () => Promise<void>
 }
 
+/** Bytes of a request's head. More than waypoints accept, for theirs is the word on it. */
+const maxHeaderBytes = 128 * 1024
+
 type Open = (host: string, port: number, client: Socket) => Promise<Duplex>
 
 /** @throws the listen error (`EADDRINUSE`, …) */
@@ -43,16 +46,30 @@ export async function startEntry(options: EntryOptions): Promise<Entry> {
   const { identity } = credentials
   let index: ReturnType<typeof indexDestinations> | undefined
 
-  const open: Open = (host, port, client) => {
+  const open: Open = async (host, port, client) => {
     if (index === undefined) return Promise.reject(new EntryError('no-configuration', 'the first configuration has not arrived'))
     const from = client.remoteAddress?.includes(':') === true ? `"[${client.remoteAddress}]:${client.remotePort ?? 0}"` : `"${client.remoteAddress ?? 'unknown'}:${client.remotePort ?? 0}"`
     const headers = { forwarded: `for=${from}`, baggage: `k8s.namespace.name=${identity.namespace}` }
-    return opener.open(decide(index, identity, host, port), headers)
+    const judgedBy = index
+    return opener.open(decide(index, identity, host, port), headers).catch((error: unknown) => {
+      // A waypoint that went while it was dialled: nothing was sent, and the present configuration may need another one or none.
+      if (judgedBy === index || index === undefined || !(error instanceof EntryError) || error.reason !== 'no-waypoint') throw error
+      return opener.open(decide(index, identity, host, port), headers)
+    })
   }
 
-  const server = createServer({ requestTimeout: 0, keepAliveTimeout: 60_000, noDelay: true })
+  const server = createServer({ requestTimeout: 0, keepAliveTimeout: 60_000, noDelay: true, maxHeaderSize: maxHeaderBytes })
+  const answering = new WeakSet<Duplex>()
   server.on('request', (request, response) => {
+    const { socket } = request
+    answering.add(socket)
+    response.once('close', () => answering.delete(socket))
     void forward(request, response, open)
+  })
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    // In the middle of an answer, or before one that is on its way, ours would be taken for that one.
+    if (error.code === 'ECONNRESET' || answering.has(socket)) socket.destroy()
+    else refuseRaw(socket, error.code === 'HPE_HEADER_OVERFLOW' ? 'header-too-large' : 'malformed-request', error.message)
   })
   server.on('connect', (request: IncomingMessage, client: Socket, head: Buffer) => {
     void tunnel(request, client, head, open)
@@ -221,7 +238,7 @@ function refuse(response: ServerResponse, code: ReasonCode, detail: string): voi
   response.end(body)
 }
 
-function refuseRaw(client: Socket, code: ReasonCode, detail: string): void {
+function refuseRaw(client: Duplex, code: ReasonCode, detail: string): void {
   if (!client.writable) return
   const body = text(code, detail)
   client.end(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { systemClock } from '../../src/kit/clock.ts'
 import { startEntry, type Entry } from '../../src/connect/entry.ts'
 import type { Identity } from '../../src/model/identity.ts'
@@ -9,7 +9,6 @@ import { HboneError } from '../../src/transport/errors.ts'
 import { createHboneClient } from '../../src/transport/hbone-client.ts'
 import { listenHbone, type HboneServer } from '../../src/transport/hbone-server.ts'
 import { splice } from '../../src/transport/tunnel.ts'
-import { connect } from 'node:net'
 import { backend, type Backend } from './testing/backend.ts'
 import { call, Refused } from './testing/client.ts'
 import { l7Namespace, namespace, prefix, route, service, to, type Manifest } from './testing/manifests.ts'
@@ -144,6 +143,24 @@ describe('closed by default (semantics 7, design 9)', () => {
     assert.deepEqual(await open(mesh, 'books', 'nobody.books.svc.cluster.local:80'), [502, 'unknown-destination'])
     assert.deepEqual(await open(mesh, 'books', '127.0.0.1:22'), [502, 'unknown-destination'])
     assert.notEqual(await open(stranger, 'books', 'front.books.svc.cluster.local:80'), 'opened')
+  })
+
+  it('an entry whose waypoint goes while it is dialled follows the configuration that took it away', async () => {
+    const entry: Entry = await startEntry({ credentials: await keep(mesh, 'books', 'app'), host: '127.0.0.1', port: 0, clock: systemClock })
+    const present = mesh.world.mesh.snapshot()
+    const l4 = new Map([...present].map(([key, each]) => [key, each.kind === 'service' ? { ...each, waypoint: undefined } as unknown as typeof each : each]))
+    // In the waypoint's place somebody who is about to leave.
+    const leaving = createServer((socket) => {
+      entry.configure(l4)
+      socket.destroy()
+    })
+    leaving.listen(0, '127.0.0.1')
+    await once(leaving, 'listening')
+    const { port } = leaving.address() as AddressInfo
+    entry.configure(new Map([...present].map(([key, each]) => [key, each.kind === 'waypoint' ? { ...each, addresses: [{ host: '127.0.0.1', port }] } : each])))
+    assert.equal((await call(entry.address, 'left.members:80')).seen.backend, 'left')
+    leaving.close()
+    await entry.close()
   })
 
   it('an entry without configuration refuses; once its waypoint is gone it answers no-waypoint and never goes past it', async () => {
