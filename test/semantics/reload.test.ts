@@ -48,6 +48,31 @@ describe('changes under traffic (semantics 3: requests in flight finish)', () =>
   }
   const bodies = (replies: readonly Reply[]): string[] => [...new Set(replies.map(({ status, body }) => `${status} ${body}`))].sort()
 
+  /** Makes one change after the other while requests run, some in kept connections and some in new ones. */
+  const underLoad = async (steps: readonly (readonly Manifest[])[]): Promise<{ readonly outcomes: readonly string[]; readonly count: number }> => {
+    const client = mesh.keepAlive('books', 'front.books:80', 16)
+    let done = false
+    const stopped = (): boolean => done
+    const outcomes = new Set<string>()
+    let count = 0
+    const load = Array.from({ length: 16 }, async (_each, at) => {
+      while (!stopped()) {
+        const outcome = await (at % 2 === 0 ? client.call({ path: '/x', method: 'POST', body: 'b' }) : mesh.call('books', 'front.books:80', { path: '/x' }))
+          .then(({ status, reason }) => `${status} ${reason ?? ''}`, (error: unknown) => String(error))
+        outcomes.add(outcome)
+        count++
+      }
+    })
+    for (const step of steps) {
+      const before = count
+      await mesh.replace(...step)
+      await until('traffic met the change', () => count >= before + 60)
+    }
+    done = true
+    await Promise.all(load)
+    return { outcomes: [...outcomes].sort(), count }
+  }
+
   it('a request in flight finishes whatever becomes of its weights, its backend, its route, its Service and its Gateway', async () => {
     mesh = await startMesh(['books'], ...base(), shares({ v1: 1 }))
     const long = await begin(10)
@@ -79,32 +104,20 @@ describe('changes under traffic (semantics 3: requests in flight finish)', () =>
 
   it('no request of hundreds in parallel fails while weights, rules and backends change', async () => {
     mesh = await startMesh(['books'], ...base(), shares({ v1: 1, v2: 1 }))
-    const client = mesh.keepAlive('books', 'front.books:80', 16)
-    let done = false
-    const stopped = (): boolean => done
-    const outcomes = new Map<string, number>()
-    let count = 0
-    const load = Array.from({ length: 16 }, async (_each, at) => {
-      while (!stopped()) {
-        const outcome = await (at % 2 === 0 ? client.call({ path: '/x', method: 'POST', body: 'b' }) : mesh.call('books', 'front.books:80', { path: '/x' }))
-          .then(({ status, reason }) => `${status} ${reason ?? ''}`, (error: unknown) => String(error))
-        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
-        count++
-      }
-    })
     const steps = [
       [...base(), shares({ v1: 9, v2: 1 })], [...base(), shares({ v2: 1 })], [...base().slice(0, 2), ...service('books/v2', [v2]), ...service('books/front', [v2]), shares({ v2: 1 })],
       [...base(), shares({ v1: 1 }, [prefix('/new', { backendRefs: [to('books/v2')] })])], base(), [...base(), shares({ v1: 1, v2: 1 })],
     ]
-    for (const step of steps) {
-      const before = count
-      await mesh.replace(...step)
-      await until('traffic met the change', () => count >= before + 60)
-    }
-    done = true
-    await Promise.all(load)
-    assert.deepEqual([...outcomes.keys()], ['200 '])
+    const { outcomes, count } = await underLoad(steps)
+    assert.deepEqual(outcomes, ['200 '])
     assert.ok(count >= 300)
+  })
+
+  it('nor while the waypoint itself comes and goes', async () => {
+    mesh = await startMesh(['books'], ...base())
+    const [inNamespace = {}, , ...rest] = base()
+    const { outcomes } = await underLoad([[inNamespace, ...rest], base(), [inNamespace, ...rest], base()])
+    assert.deepEqual(outcomes, ['200 '])
   })
 
   it('a gRPC stream goes on over a change that takes its route away, and new calls in its connection follow the change', async () => {
