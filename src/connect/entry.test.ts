@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http'
-import { connect, type AddressInfo, type Socket } from 'node:net'
+import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net'
 import { createCa } from '../../ca/server.ts'
 import { memoryStore } from '../../ca/store.ts'
 import { systemClock } from '../kit/clock.ts'
@@ -45,6 +45,13 @@ const service = (namespace: string, name: string, port: number, waypoint?: strin
 })
 const plain = (port: number, address = '127.0.0.1'): Endpoint => ({ address, port, condition: 'ready', transport: { kind: 'plain' } })
 const endpoints = (namespace: string, name: string, port: number, ...list: Endpoint[]): SnapshotEntry => ({ kind: 'endpoints', namespace, name, ports: [{ port, endpoints: list }] })
+
+/** Heads that Node's client takes and its server refuses to write. */
+const oddAnswers = new Map([
+  ['/hint', 'HTTP/1.1 103 Early Hints\r\nlink: nonsense\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok'],
+  ['/phrase', 'HTTP/1.1 200 O\x01K\r\ncontent-length: 0\r\n\r\n'],
+  ['/status', 'HTTP/1.1 000 none\r\ncontent-length: 0\r\n\r\n'],
+])
 
 describe('entry', function () {
   const app = createServer((request, response) => {
@@ -101,6 +108,13 @@ describe('entry', function () {
       service('flat', 'echo', 80), endpoints('flat', 'echo', 80, plain(1), plain(appPort)),
       service('flat', 'empty', 80), endpoints('flat', 'empty', 80),
     ]
+    const odd = createTcpServer((socket) => {
+      socket.on('error', () => {})
+      socket.once('data', (head: Buffer) => socket.end(Buffer.from(oddAnswers.get(head.toString().split(' ')[1] ?? '') ?? '', 'latin1')))
+    })
+    await new Promise<void>((resolve) => odd.listen(0, '127.0.0.1', resolve))
+    stops.push(() => odd.close())
+    entries.push(service('flat', 'odd', 80), endpoints('flat', 'odd', 80, plain((odd.address() as AddressInfo).port)))
     snapshot = new Map(entries.map((each) => [entryKey(each), each]))
   })
   after(async () => {
@@ -166,6 +180,15 @@ describe('entry', function () {
 
   it('goes to the next endpoint when one does not take connections', async () => {
     for (let time = 0; time < 4; time++) assert.equal((await ask(entry, 'http://echo.flat/')).status, 200)
+  })
+
+  it('outlives answers that can not be passed on', async () => {
+    for (const path of ['/phrase', '/status']) {
+      const answer = await ask(entry, `http://odd.flat${path}`)
+      assert.deepEqual([answer.status, answer.headers['x-waypoint-reason']], [502, 'upstream-protocol'], path)
+    }
+    const hinted = await ask(entry, 'http://odd.flat/hint')
+    assert.deepEqual([hinted.status, hinted.body], [200, 'ok'])
   })
 
   it('never shows a cut answer as a whole one', async () => {

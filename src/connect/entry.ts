@@ -1,4 +1,4 @@
-import { Agent, createServer, request as httpRequest, type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http'
+import { Agent, createServer, request as httpRequest, STATUS_CODES, type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createProxyServer } from 'http-proxy-3'
@@ -146,11 +146,18 @@ async function forward(request: IncomingMessage, response: ServerResponse, open:
   const upstream = sendOn(request, destination.target, stream)
   upstream.on('information', ({ statusCode, rawHeaders }) => {
     if (statusCode === 100) response.writeContinue()
-    else if (statusCode === 103) response.writeEarlyHints(pairs(rawHeaders))
+    else if (statusCode === 103) hint(response, rawHeaders)
   })
   upstream.on('response', (answer) => {
     response.sendDate = false
-    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEndHeaders(answer.rawHeaders))
+    try {
+      response.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEndHeaders(answer.rawHeaders))
+    } catch (error) {
+      // Node reads a status below 100 or a control character in the reason phrase, and throws when it is to write them.
+      upstream.destroy()
+      refuse(response, 'upstream-protocol', failure(error)[1])
+      return
+    }
     answer.on('data', (chunk: Buffer) => {
       if (!response.write(chunk)) answer.pause()
     })
@@ -167,6 +174,15 @@ async function forward(request: IncomingMessage, response: ServerResponse, open:
     else refuse(response, 'upstream-reset', error.message)
   })
   response.on('close', () => upstream.destroy())
+}
+
+/** Passes a 103 on. Node throws at link values that it would not have written; a hint may be dropped, the answer comes all the same. */
+function hint(response: ServerResponse, rawHeaders: readonly string[]): void {
+  try {
+    response.writeEarlyHints(pairs(rawHeaders))
+  } catch {
+    return
+  }
 }
 
 function sendOn(request: IncomingMessage, target: string, stream: Duplex): ClientRequest {
@@ -234,7 +250,9 @@ function failure(error: unknown): [ReasonCode, string] {
 function refuse(response: ServerResponse, code: ReasonCode, detail: string): void {
   if (response.headersSent || response.destroyed) return
   const body = text(code, detail)
-  response.writeHead(reason(code).status, { 'content-type': 'text/plain; charset=utf-8', 'content-length': Buffer.byteLength(body), 'x-waypoint-reason': code })
+  const { status } = reason(code)
+  // The phrase is named because a refused attempt to pass an answer on has left its own behind.
+  response.writeHead(status, STATUS_CODES[status] ?? 'Refused', { 'content-type': 'text/plain; charset=utf-8', 'content-length': Buffer.byteLength(body), 'x-waypoint-reason': code })
   response.end(body)
 }
 
