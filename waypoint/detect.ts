@@ -93,7 +93,8 @@ function peek(stream: Duplex, judge: (bytes: Buffer) => Detected | undefined, { 
     const look = (): void => {
       // Putting bytes back makes the stream say 'readable' once more.
       if (stream.readableLength <= seen) return
-      const bytes = stream.read() as Buffer | null
+      // With a length: from Node 26 on, `read()` gives only the first of the chunks that are there.
+      const bytes = stream.read(stream.readableLength) as Buffer | null
       if (bytes === null) return
       seen = bytes.length
       stream.unshift(bytes)

@@ -181,7 +181,7 @@ function badKeysAndTimes(fixture: CraftFixture): readonly BadCertificate[] {
     leaf(fixture, 'secp256k1 key', 'weak-key', { key: newKey('secp256k1') }),
     leaf(fixture, 'Ed25519 key', 'weak-key', { key: generateKeyPairSync('ed25519').privateKey }),
     leaf(fixture, 'expired', 'expired', { notBefore: time(nowMs - 2 * day), notAfter: time(nowMs - 1000) }),
-    leaf(fixture, 'not yet valid', 'not-yet-valid', { notBefore: time(nowMs + 60_000), notAfter: time(nowMs + day) }),
+    leaf(fixture, 'not yet valid', 'not-yet-valid', { notBefore: time(nowMs + day), notAfter: time(nowMs + 2 * day) }),
     leaf(fixture, 'valid from its end to its start', 'not-yet-valid', { notBefore: time(nowMs + day), notAfter: time(nowMs - day) }),
     leaf(fixture, 'GeneralizedTime before 2050', 'malformed-certificate', { notAfter: generalizedTime(`${digits}Z`) }),
     leaf(fixture, 'time with an offset', 'malformed-certificate', { notAfter: raw(23, `${digits.slice(2)}+0000`) }),

@@ -3,12 +3,12 @@ import { once } from 'node:events'
 import { createSecureServer } from 'node:http2'
 import type { ServerHttp2Session } from 'node:http2'
 import type { Duplex } from 'node:stream'
-import { buffer } from 'node:stream/consumers'
 import { createServer as createTlsServer } from 'node:tls'
 import type { AddressInfo } from 'node:net'
 import { systemClock } from '../kit/clock.ts'
 import type { Clock } from '../kit/clock.ts'
 import { fakeClock } from '../kit/testing/fake-clock.ts'
+import { readToEnd } from '../kit/testing/read.ts'
 import { serverOptions } from './contexts.ts'
 import { HboneError } from './errors.ts'
 import { createHboneClient } from './hbone-client.ts'
@@ -51,7 +51,7 @@ describe('createHboneClient', () => {
   })
   const echo = async (stream: Duplex, text: string): Promise<void> => {
     stream.end(text)
-    assert.equal(String(await buffer(stream)), text)
+    assert.equal(String(await readToEnd(stream)), text)
   }
   const failure = async (connecting: Promise<Duplex>): Promise<HboneError> => {
     const error = await connecting.then(() => undefined, (reason: unknown) => reason)
@@ -190,7 +190,7 @@ describe('createHboneClient', () => {
     const clock = fakeClock(Date.now())
     const client = dialler({ pingIntervalMs: 2_500, connectTimeoutMs: 5_000, answerTimeoutMs: 60_000 }, clock)
     const open = await client.connect(to(dead.port))
-    const cut = assert.rejects(buffer(open))
+    const cut = assert.rejects(readToEnd(open))
     dead.freeze()
     const pending = failure(client.connect(to(dead.port)))
     await turn(clock, 2_500, cut)
@@ -209,7 +209,7 @@ describe('createHboneClient', () => {
     const [stream] = streams
     assert.ok(stream !== undefined)
     dead.freeze()
-    await turn(clock, 10_000, assert.rejects(buffer(stream)))
+    await turn(clock, 10_000, assert.rejects(readToEnd(stream)))
     assert.equal(server.sessions(), 0)
   })
 

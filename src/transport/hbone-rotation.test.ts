@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import type { Duplex } from 'node:stream'
-import { buffer } from 'node:stream/consumers'
 import { makeRoot } from '../../ca/root.ts'
 import { systemClock } from '../kit/clock.ts'
 import type { Clock } from '../kit/clock.ts'
 import { fakeClock } from '../kit/testing/fake-clock.ts'
+import { readToEnd } from '../kit/testing/read.ts'
 import { HboneError } from './errors.ts'
 import { createHboneClient } from './hbone-client.ts'
 import type { HboneClient } from './hbone-client.ts'
@@ -62,7 +62,7 @@ describe('HBONE while certificates, roots and processes change', () => {
   }
   const finish = async (stream: Duplex): Promise<void> => {
     stream.end('last')
-    assert.equal(String(await buffer(stream)), 'last')
+    assert.equal(String(await readToEnd(stream)), 'last')
   }
   const until = async (met: () => boolean): Promise<void> => { while (!met()) await new Promise((resolve) => setTimeout(resolve, 1)) }
 
@@ -204,7 +204,7 @@ describe('HBONE while certificates, roots and processes change', () => {
     await finish(ending)
     await say(open, 'still open')
     assert.equal(state.drained, false)
-    const cut = assert.rejects(buffer(open))
+    const cut = assert.rejects(readToEnd(open))
     clock.advance(30_000)
     await Promise.all([cut, drained])
     await client.drain()

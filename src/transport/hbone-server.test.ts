@@ -2,7 +2,6 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
 import type { ClientHttp2Session, OutgoingHttpHeaders } from 'node:http2'
-import { buffer } from 'node:stream/consumers'
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls'
 import type { ConnectionOptions, SecureContextOptions, TLSSocket } from 'node:tls'
 import type { AddressInfo } from 'node:net'
@@ -10,13 +9,16 @@ import { badCertificates, goodCertificates } from '../../ca/testing/bad-certs.ts
 import type { GoodCertificate } from '../../ca/testing/bad-certs.ts'
 import { craftFixture } from '../../ca/testing/craft.ts'
 import { systemClock } from '../kit/clock.ts'
+import { readToEnd } from '../kit/testing/read.ts'
 import type { Credentials } from '../model/credentials.ts'
 import { contextOptions } from './contexts.ts'
 import { HboneError } from './errors.ts'
 import { createHboneClient } from './hbone-client.ts'
 import { listenHbone } from './hbone-server.ts'
 import type { HboneRefusal, HboneServer, HboneServerLimits, IncomingTunnel } from './hbone-server.ts'
+import { sessionWindowBytes } from './session.ts'
 import { testMesh, testSource } from './testing/mesh.ts'
+import { reset } from './tunnel.ts'
 
 const mesh = testMesh()
 
@@ -27,7 +29,7 @@ describe('listenHbone', () => {
   const cleanups: (() => unknown)[] = []
   afterEach(async () => { for (const cleanup of cleanups.splice(0).reverse()) await cleanup() })
 
-  const listen = async (limits?: Partial<HboneServerLimits>, credentials = mesh.issue('server')): Promise<void> => {
+  const listen = async (limits?: Partial<HboneServerLimits>, credentials = mesh.issue('server'), onTunnel?: (tunnel: IncomingTunnel) => void): Promise<void> => {
     refused = []
     tunnels = []
     server = await listenHbone({
@@ -36,11 +38,11 @@ describe('listenHbone', () => {
       port: 0,
       clock: systemClock,
       ...(limits === undefined ? {} : { limits }),
-      onTunnel: (tunnel) => {
+      onTunnel: onTunnel ?? ((tunnel) => {
         tunnels.push(tunnel)
         const stream = tunnel.accept({ baggage: 'service.name=echo' })
         stream.pipe(stream)
-      },
+      }),
       onRefused: (info) => refused.push(info),
     })
     cleanups.push(() => server.close())
@@ -67,7 +69,7 @@ describe('listenHbone', () => {
     stream.on('error', () => {})
     const [answer] = (await once(stream, 'response')) as [Record<string, string | number | undefined>]
     stream.end(more)
-    return { status: Number(answer[':status']), reason: answer['x-waypoint-reason'], body: String(await buffer(stream)) }
+    return { status: Number(answer[':status']), reason: answer['x-waypoint-reason'], body: String(await readToEnd(stream)) }
   }
 
   it('says who asks, for what, and with which headers', async () => {
@@ -116,6 +118,36 @@ describe('listenHbone', () => {
     assert.equal((await ask(http2, { ':method': 'CONNECT', ':authority': '10.0.0.1:80' })).status, 200)
   })
 
+  it('answers before it resets what it accepted, however soon: the peer must not ask again', async () => {
+    await listen({}, undefined, (tunnel) => reset(tunnel.accept()))
+    for (let round = 0; round < 10; round++) {
+      // The first stream of a session: its answer waits behind the server's own settings.
+      const stream = (await session()).request({ ':method': 'CONNECT', ':authority': '10.0.0.1:80' })
+      const broken = Promise.withResolvers<number>()
+      stream.on('error', () => {})
+      stream.once('close', () => broken.resolve(stream.rstCode))
+      const [answer] = (await once(stream, 'response')) as [Record<string, number | undefined>]
+      assert.equal(answer[':status'], 200)
+      assert.notEqual(await broken.promise, 0)
+    }
+  })
+
+  it('resets a stream that it refused only after its answer, and keeps none', async () => {
+    await listen({}, undefined, (tunnel) => tunnel.refuse(503, 'no-endpoint'))
+    for (let round = 0; round < 10; round++) {
+      const http2 = await session()
+      // A peer that never ends its own half.
+      const stream = http2.request({ ':method': 'CONNECT', ':authority': '10.0.0.1:80' })
+      stream.write('early')
+      const closed = once(stream.resume(), 'close')
+      const [answer] = (await once(stream, 'response')) as [Record<string, unknown>]
+      assert.deepEqual([answer[':status'], answer['x-waypoint-reason']], [503, 'no-endpoint'])
+      await closed
+      assert.equal(stream.rstCode, 0)
+    }
+    while (server.tunnels() > 0) await new Promise(setImmediate)
+  })
+
   it('closes connections beyond its limit before their handshake', async () => {
     await listen({ maxSessions: 1 })
     const http2 = await session()
@@ -127,11 +159,11 @@ describe('listenHbone', () => {
   it('offers big windows and frames, and no push', async () => {
     await listen({ maxTunnelsPerSession: 256 })
     const http2 = await session()
-    await once(http2, 'remoteSettings')
+    // The peer's settings come before its first answer.
+    await ask(http2, { ':method': 'CONNECT', ':authority': '10.0.0.1:80' })
     const { initialWindowSize, maxFrameSize, maxConcurrentStreams } = http2.remoteSettings
     assert.deepEqual({ initialWindowSize, maxFrameSize, maxConcurrentStreams }, { initialWindowSize: 1 << 20, maxFrameSize: 1 << 20, maxConcurrentStreams: 256 })
-    await ask(http2, { ':method': 'CONNECT', ':authority': '10.0.0.1:80' })
-    assert.ok((http2.state.remoteWindowSize ?? 0) > 15 << 20, 'window of the session')
+    assert.equal(http2.state.remoteWindowSize, sessionWindowBytes)
   })
 
   it('survives any number of tunnels that are reset: they are its clients\' broken TCP connections', async function () {
@@ -149,7 +181,7 @@ describe('listenHbone', () => {
       }))
     }
     kept.end('still here')
-    assert.equal(String(await buffer(kept)), 'still here')
+    assert.equal(String(await readToEnd(kept)), 'still here')
   })
 
   it('resumes no TLS session, for a resumed one would not look at the certificate', async () => {

@@ -1,4 +1,4 @@
-import { constants, performServerHandshake } from 'node:http2'
+import { performServerHandshake } from 'node:http2'
 import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -8,6 +8,7 @@ import type { Cancel, Clock } from '../kit/clock.ts'
 import type { CredentialSource, Credentials } from '../model/credentials.ts'
 import type { Identity } from '../model/identity.ts'
 import type { ReasonCode } from '../model/reasons.ts'
+import { closeOnceAnswered, headBeforeReset } from './answered.ts'
 import { parseAuthority } from './authority.ts'
 import { contextOptions, serverOptions } from './contexts.ts'
 import { stillTrusted, verifyPeer } from './peer.ts'
@@ -172,9 +173,9 @@ export async function listenHbone(options: HboneServerOptions): Promise<HboneSer
       if (target === undefined) { refuseRequest(stream, remoteAddress, 'the authority is not address:port'); return; }
       if (tunnels > limits.maxTunnels) {
         onRefused({ kind: 'overload', remoteAddress, message: 'too many tunnels' })
-        answer(stream, 503, 'overload'); return;
+        answer(stream, clock, 503, 'overload'); return;
       }
-      onTunnel(incoming(stream, { peer: peer.identity, peerId: peer.id, remoteAddress, authority, ...target, headers }))
+      onTunnel(incoming(stream, clock, { peer: peer.identity, peerId: peer.id, remoteAddress, authority, ...target, headers }))
     })
     // A handshake that ended after the drain began: the GOAWAY tells the peer to go elsewhere.
     if (draining) session.close()
@@ -182,7 +183,7 @@ export async function listenHbone(options: HboneServerOptions): Promise<HboneSer
 
   const refuseRequest = (stream: ServerHttp2Stream, remoteAddress: string, message: string): void => {
     onRefused({ kind: 'request', remoteAddress, message })
-    answer(stream, 400, 'malformed-request')
+    answer(stream, clock, 400, 'malformed-request')
   }
 
   const stopWatching = credentials.onChange((next) => {
@@ -239,6 +240,7 @@ function trustOf(credentials: Credentials): Pick<PeerCheck, 'bundle' | 'intermed
 
 function incoming(
   stream: ServerHttp2Stream,
+  clock: Clock,
   facts: Pick<IncomingTunnel, 'peer' | 'peerId' | 'remoteAddress' | 'authority' | 'host' | 'port' | 'headers'>,
 ): IncomingTunnel {
   return {
@@ -249,19 +251,23 @@ function incoming(
       else stream.once('close', listener)
     },
     accept: (headers) => {
-      if (stream.closed || stream.destroyed) reset(stream)
-      else stream.respond({ ...headers, ':status': 200 })
+      if (stream.closed || stream.destroyed) {
+        reset(stream)
+      } else {
+        headBeforeReset(stream, clock)
+        stream.respond({ ...headers, ':status': 200 })
+      }
       return stream
     },
-    refuse: (status, reason) => answer(stream, status, reason),
+    refuse: (status, reason) => answer(stream, clock, status, reason),
   }
 }
 
-/** Gives a final answer without a body. Here the clean end before the reset is wanted: the answer is complete. */
-function answer(stream: ServerHttp2Stream, status: number, reason: ReasonCode | undefined): void {
+/** Gives a final answer without a body. */
+function answer(stream: ServerHttp2Stream, clock: Clock, status: number, reason: ReasonCode | undefined): void {
   if (stream.closed || stream.destroyed) return
   const headers: OutgoingHttpHeaders = { ':status': status }
   if (reason !== undefined) headers[reasonHeader] = reason
   stream.respond(headers, { endStream: true })
-  stream.close(constants.NGHTTP2_NO_ERROR)
+  closeOnceAnswered(stream, clock)
 }

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { Duplex, addAbortSignal } from 'node:stream'
-import { buffer } from 'node:stream/consumers'
 import { systemClock } from '../kit/clock.ts'
+import { readToEnd } from '../kit/testing/read.ts'
 import { createHboneClient } from './hbone-client.ts'
 import type { HboneClient } from './hbone-client.ts'
 import { listenHbone } from './hbone-server.ts'
@@ -80,9 +80,9 @@ describe('splice', () => {
   it('carries bytes both ways and ends cleanly by halves: an upload that ends is answered', async () => {
     const { socket, app } = await pair()
     socket.end(megabytes(5))
-    assert.equal((await buffer(app)).length, 5 * 1024 * 1024)
+    assert.equal((await readToEnd(app)).length, 5 * 1024 * 1024)
     app.end(megabytes(3))
-    assert.equal((await buffer(socket)).length, 3 * 1024 * 1024)
+    assert.equal((await readToEnd(socket)).length, 3 * 1024 * 1024)
     await Promise.all([closed(socket), closed(app)])
     const results = await Promise.all(all.results.splice(0))
     assert.deepEqual(results.map(({ ended, bytesAtoB, bytesBtoA }) => [ended, bytesAtoB, bytesBtoA]), [['clean', 5 << 20, 3 << 20], ['clean', 5 << 20, 3 << 20]])
@@ -91,9 +91,9 @@ describe('splice', () => {
   it('lets the application end first and still takes the rest of the upload', async () => {
     const { socket, app } = await pair()
     app.end('answer')
-    assert.equal(String(await buffer(socket)), 'answer')
+    assert.equal(String(await readToEnd(socket)), 'answer')
     socket.end('late upload')
-    assert.equal(String(await buffer(app)), 'late upload')
+    assert.equal(String(await readToEnd(app)), 'late upload')
     assert.deepEqual((await Promise.all(all.results.splice(0))).map(({ ended }) => ended), ['clean', 'clean'])
   })
 
@@ -102,7 +102,7 @@ describe('splice', () => {
     socket.write('half a request')
     await once(app, 'data')
     socket.resetAndDestroy()
-    await assert.rejects(buffer(app), { code: 'ECONNRESET' })
+    await assert.rejects(readToEnd(app), { code: 'ECONNRESET' })
     const results = await Promise.all(all.results.splice(0))
     assert.deepEqual(results.map(({ ended }) => ended), ['reset', 'reset'])
   })
@@ -112,7 +112,7 @@ describe('splice', () => {
       const { socket, app } = await pair()
       socket.write('request')
       await once(app, 'data')
-      const answer = buffer(socket)
+      const answer = readToEnd(socket)
       if (size > 0) app.write(Buffer.alloc(size), () => app.resetAndDestroy())
       else app.resetAndDestroy()
       await assert.rejects(answer, { code: 'ECONNRESET' }, `after ${size} bytes`)
@@ -124,8 +124,8 @@ describe('splice', () => {
   it('passes a reset on that comes after one side has ended', async () => {
     const { socket, app } = await pair()
     socket.end('whole request')
-    assert.equal(String(await buffer(app)), 'whole request')
-    const answer = buffer(socket)
+    assert.equal(String(await readToEnd(app)), 'whole request')
+    const answer = readToEnd(socket)
     app.write('half an ans', () => app.resetAndDestroy())
     await assert.rejects(answer, { code: 'ECONNRESET' })
     all.results.length = 0
@@ -136,7 +136,7 @@ describe('splice', () => {
     const [socket, app] = await Promise.all([own.dial(), own.app()])
     socket.write('x')
     await once(app, 'data')
-    const ends = [assert.rejects(buffer(app), { code: 'ECONNRESET' }), assert.rejects(buffer(socket), { code: 'ECONNRESET' })]
+    const ends = [assert.rejects(readToEnd(app), { code: 'ECONNRESET' }), assert.rejects(readToEnd(socket), { code: 'ECONNRESET' })]
     own.client.close()
     await Promise.all(ends)
     await own.close()
@@ -146,8 +146,8 @@ describe('splice', () => {
     const own = await leg()
     const [socket, app] = await Promise.all([own.dial(), own.app()])
     socket.end('whole request')
-    assert.equal(String(await buffer(app)), 'whole request')
-    const answer = assert.rejects(buffer(socket), { code: 'ECONNRESET' })
+    assert.equal(String(await readToEnd(app)), 'whole request')
+    const answer = assert.rejects(readToEnd(socket), { code: 'ECONNRESET' })
     own.client.close()
     await answer
     // A reset after the end is seen when one writes.
@@ -194,7 +194,7 @@ describe('splice', () => {
     const { done } = splice(stream, socket)
     stream.push(null)
     assert.equal((await done).ended, 'reset')
-    await assert.rejects(buffer(app), { code: 'ECONNRESET' })
+    await assert.rejects(readToEnd(app), { code: 'ECONNRESET' })
     all.results.length = 0
   })
 
@@ -203,7 +203,7 @@ describe('splice', () => {
     const [other] = await Promise.all([all.dial(), all.app()])
     other.destroy()
     assert.deepEqual(await splice(other, socket).done, { bytesAtoB: 0, bytesBtoA: 0, ended: 'reset', resetBy: 'a' })
-    await assert.rejects(buffer(app), { code: 'ECONNRESET' })
+    await assert.rejects(readToEnd(app), { code: 'ECONNRESET' })
     all.results.length = 0
   })
 
@@ -228,9 +228,9 @@ describe('splice', () => {
     for (let round = 0; round < 200; round++) {
       const { socket, app } = await pair()
       socket.end('ping')
-      assert.equal(String(await buffer(app)), 'ping')
+      assert.equal(String(await readToEnd(app)), 'ping')
       app.end('pong')
-      assert.equal(String(await buffer(socket)), 'pong')
+      assert.equal(String(await readToEnd(socket)), 'pong')
     }
     // Kernel buffers, windows of the streams and our own: far below the 100 MB that each sender has to say.
     for (const { sent } of stalled) assert.ok(sent() <= 20, `a stalled tunnel took ${sent()} MiB`)

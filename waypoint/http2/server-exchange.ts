@@ -1,5 +1,7 @@
 import { constants } from 'node:http2'
 import type { ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2'
+import type { Clock } from '../../src/kit/clock.ts'
+import { closeOnceAnswered } from '../../src/transport/answered.ts'
 import { isGrpc } from '../grpc/status.ts'
 import type { BodyReader, HeaderList, ServerExchange } from '../exchange.ts'
 import { announcesTrailers, appendHeaders, headerObject, readTrailers } from './headers.ts'
@@ -13,7 +15,7 @@ const withTrailers: ServerStreamResponseOptions = { waitForTrailers: true }
  * The exchange of one stream.
  * @param onClosed called once, when the stream is gone for good; `abandoned`: the client reset it before its answer was complete
  */
-export function streamExchange(stream: ServerHttp2Stream, request: RequestFields, onClosed: (abandoned: boolean) => void): ServerExchange {
+export function streamExchange(stream: ServerHttp2Stream, request: RequestFields, clock: Clock, onClosed: (abandoned: boolean) => void): ServerExchange {
   const { head, length } = request
   let reader: BodyReader | undefined
   let requestTrailers: HeaderList = []
@@ -44,12 +46,11 @@ export function streamExchange(stream: ServerHttp2Stream, request: RequestFields
     bodyOver = true
     reader.onAbort(new Error(`the request's stream was reset (code ${stream.rstCode}) before its body was complete`))
   }
-  /** The answer is out and nobody wants the rest of the request: RFC 9113 §8.1 has RST_STREAM(NO_ERROR) for that. */
+  /** The answer is complete and nobody wants the rest of the request. */
   const dropRequest = (): void => {
     if (bodyOver || stream.destroyed) return
     cutBody()
-    stream.resume()
-    stream.close(constants.NGHTTP2_NO_ERROR)
+    closeOnceAnswered(stream, clock)
   }
   const abort = (): void => {
     if (over) return

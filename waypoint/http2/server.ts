@@ -122,7 +122,7 @@ export function serveHttp2(connectionStream: Duplex, handler: ExchangeHandler, o
       onRefused()
       return
     }
-    handler(streamExchange(each, request, onStreamClosed))
+    handler(streamExchange(each, request, clock, onStreamClosed))
   })
   session.on('error', (error: Error & { readonly code?: unknown }) => {
     if (typeof error.code === 'string' && error.code.startsWith('ERR_HTTP2')) onProtocolError('malformed-request', `HTTP/2: ${error.message}`)

@@ -99,7 +99,7 @@ describe('a waypoint carries', () => {
   it('its own answers to gRPC callers as trailers-only', async () => {
     configure({ protocol: 'grpc', rules: [] }, 'http')
     const session = await rig.http2()
-    const unmatched = await call(session, grpc('/books.Reviews/Get'))
+    const unmatched = await call(session, grpc('/books.Reviews/Get'), 'x')
     assert.deepEqual([unmatched.headers[':status'], unmatched.headers['grpc-status'], unmatched.headers['x-waypoint-reason'], unmatched.body], [200, '12', 'no-route', ''])
     configure(undefined, 'http')
     const empty = await call(session, grpc('/books.Reviews/Get'), 'x')
