@@ -45,7 +45,8 @@ describe('listenHbone', () => {
       }),
       onRefused: (info) => refused.push(info),
     })
-    cleanups.push(() => server.close())
+    const mine = server
+    cleanups.push(() => mine.close())
   }
 
   /** A raw TLS client: what a peer that is not ours may do. */
