@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { createServer, request as httpRequest, type IncomingMessage, type Server } from 'node:http'
 import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net'
 import { createCa } from '../../ca/server.ts'
@@ -63,6 +64,12 @@ describe('entry', function () {
         response.write('half', () => response.socket?.destroy())
         return
       }
+      if (request.url === '/more-than-is-read') {
+        response.on('close', () => app.emit('left'))
+        response.writeHead(200)
+        response.write(Buffer.alloc(8_000_000))
+        return
+      }
       response.writeHead(200, { trailer: 'x-sum', 'x-seen': 'yes' })
       response.addTrailers({ 'x-sum': '42' })
       response.end(JSON.stringify({ method: request.method, url: request.url, headers: request.headers, body: Buffer.concat(chunks).toString(), trailers: request.trailers }))
@@ -71,6 +78,11 @@ describe('entry', function () {
   app.on('upgrade', (_request, socket: Socket) => {
     socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n')
     socket.pipe(socket)
+  })
+  const odd = createTcpServer((socket) => {
+    socket.on('error', () => {})
+    socket.on('close', () => odd.emit('left'))
+    socket.once('data', (head: Buffer) => socket.end(Buffer.from(oddAnswers.get(head.toString().split(' ')[1] ?? '') ?? '', 'latin1')))
   })
   let entry: Entry
   let snapshot: Snapshot
@@ -108,10 +120,6 @@ describe('entry', function () {
       service('flat', 'echo', 80), endpoints('flat', 'echo', 80, plain(1), plain(appPort)),
       service('flat', 'empty', 80), endpoints('flat', 'empty', 80),
     ]
-    const odd = createTcpServer((socket) => {
-      socket.on('error', () => {})
-      socket.once('data', (head: Buffer) => socket.end(Buffer.from(oddAnswers.get(head.toString().split(' ')[1] ?? '') ?? '', 'latin1')))
-    })
     await new Promise<void>((resolve) => odd.listen(0, '127.0.0.1', resolve))
     stops.push(() => odd.close())
     entries.push(service('flat', 'odd', 80), endpoints('flat', 'odd', 80, plain((odd.address() as AddressInfo).port)))
@@ -189,6 +197,21 @@ describe('entry', function () {
     }
     const hinted = await ask(entry, 'http://odd.flat/hint')
     assert.deepEqual([hinted.status, hinted.body], [200, 'ok'])
+  })
+
+  it('lets go of an answer, to its far end, when the client is gone without reading it', async () => {
+    const left = once(app, 'left')
+    const client = connect(entry.address.port, '127.0.0.1', () => client.write('GET http://reviews.books:9080/more-than-is-read HTTP/1.1\r\nhost: reviews.books\r\n\r\n'))
+    await once(client, 'readable')
+    client.resetAndDestroy()
+    await left
+  })
+
+  it('keeps no connection of an upgrade whose Host is no host', async () => {
+    const left = once(odd, 'left')
+    const client = connect(entry.address.port, '127.0.0.1', () => client.write('GET http://odd.flat/ HTTP/1.1\r\nhost: a b\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n'))
+    client.resume()
+    await left
   })
 
   it('never shows a cut answer as a whole one', async () => {

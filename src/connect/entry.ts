@@ -173,7 +173,8 @@ async function forward(request: IncomingMessage, response: ServerResponse, open:
     if (response.headersSent) response.socket?.resetAndDestroy()
     else refuse(response, 'upstream-reset', error.message)
   })
-  response.on('close', () => upstream.destroy())
+  // Without an error the tunnel would be reset with NO_ERROR: its far end waits until all is read then, and nobody reads any more.
+  response.on('close', () => upstream.destroy(response.writableFinished ? undefined : new Error('the client is gone')))
 }
 
 /** Passes a 103 on. Node throws at link values that it would not have written; a hint may be dropped, the answer comes all the same. */
@@ -223,16 +224,18 @@ async function upgrade(request: IncomingMessage, client: Socket, head: Buffer, o
   client.on('error', () => {})
   const destination = absoluteForm(request)
   if (destination === undefined) { refuseRaw(client, 'malformed-request', notAProxyRequest); return; }
+  let stream: Duplex | undefined
   try {
-    const stream = await open(destination.host, destination.port, client)
+    const opened = stream = await open(destination.host, destination.port, client)
     const agent = new Agent()
-    agent.createConnection = () => socketLike(stream)
+    agent.createConnection = () => socketLike(opened)
     request.url = destination.target
     delete request.headers['x-forwarded-client-cert']
     const proxy = createProxyServer({ agent, target: `http://${request.headers.host ?? destination.host}`, changeOrigin: false, xfwd: false })
     proxy.on('error', (error: Error) => refuseRaw(client, 'upstream-reset', error.message))
     proxy.ws(request, client, head)
   } catch (error) {
+    stream?.destroy()
     refuseRaw(client, ...failure(error))
   }
 }
