@@ -127,7 +127,7 @@ function formatState({ trustDomain, rotation, authorities }: CaState): string {
 
 function parseState(text: string, path: string): CaState {
   try {
-    const { format: found, trustDomain, rotation, authorities } = JSON.parse(text) as Record<string, unknown>
+    const { format: found, trustDomain, rotation, authorities } = readJson(text)
     if (found !== format) throw new Error(`its format is ${JSON.stringify(found)}, not ${format}`)
     if (typeof trustDomain !== 'string' || !Array.isArray(authorities)) throw new Error('a part of it is missing')
     const state = { trustDomain, rotation: parseRotation(rotation), authorities: authorities.map(parseAuthority) }
@@ -136,6 +136,15 @@ function parseState(text: string, path: string): CaState {
     return state
   } catch (error) {
     throw new CaError('store-corrupt', `${path} is not a whole CA: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+  }
+}
+
+/** The parser's own message would quote the text, and with it a key. */
+function readJson(text: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>
+  } catch {
+    throw new Error('it is not JSON')
   }
 }
 

@@ -1,3 +1,4 @@
+import { printable } from '../kit/printable.ts'
 import { describeRef, type ObjectRef } from '../model/refs.ts'
 
 /** Something wrong, or worth knowing, about the manifests of a folder. */
@@ -30,5 +31,5 @@ export function formatProblem(problem: Problem): string {
     ...(problem.expected === undefined ? [] : [`expected ${problem.expected}`]),
     ...(problem.advice === '' ? [] : [problem.advice]),
   ]
-  return `${place}: ${problem.severity}: ${parts.join('; ')}`.replaceAll(/\s*\n\s*/g, ' ')
+  return printable(`${place}: ${problem.severity}: ${parts.join('; ')}`.replaceAll(/\s*\n\s*/g, ' '))
 }

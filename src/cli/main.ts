@@ -1,6 +1,9 @@
 #!/usr/bin/env node
 import { processIo } from './io.ts'
 
+/** Milliseconds that output and closing connections get after the verb is done. */
+const lingerMs = 2_000
+
 const io = processIo()
 const args = process.argv.slice(2)
 // Asked by probes and scripts: it need not wait until the definitions of all verbs are loaded.
@@ -9,3 +12,5 @@ const onlyVersion = args.length === 1 && args[0] === 'version'
 process.exitCode = onlyVersion
   ? await (await import('./version.ts')).version({ output: 'table' }, io)
   : await (await import('./command.ts')).runCommand(args, io)
+// Nothing that was forgotten may keep a finished command alive; the timer itself does not either.
+setTimeout(() => process.exit(), lingerMs).unref()

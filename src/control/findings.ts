@@ -1,3 +1,4 @@
+import { printable } from '../kit/printable.ts'
 import { describeRef, type ObjectRef } from '../model/refs.ts'
 import type { Condition, ObjectStatus, ParentRef, Warning } from '../model/status.ts'
 
@@ -42,7 +43,7 @@ export function warningFinding({ ref, field, message, advice }: Warning): Findin
 export function describeFinding({ ref, field, parentRef, condition, message, expected, advice }: Finding): string {
   const subject = field === '' ? describeRef(ref) : `${describeRef(ref)} ${field}`
   const parts = [subject, ...(parentRef === undefined ? [] : [`parent ${parentRef.name}`]), ...(condition === '' ? [] : [condition]), message]
-  return [parts.join(': '), ...(expected === '' ? [] : [`expected ${expected}`]), ...(advice === '' ? [] : [advice])].join('; ')
+  return printable([parts.join(': '), ...(expected === '' ? [] : [`expected ${expected}`]), ...(advice === '' ? [] : [advice])].join('; '))
 }
 
 function ofCondition(ref: ObjectRef, condition: Condition, parentRef?: ParentRef, field = ''): readonly Finding[] {

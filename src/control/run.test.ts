@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -186,5 +186,23 @@ describe('run', () => {
 
   it('stops at the start if the folder can not be read', async () => {
     await assert.rejects(run({ directory: '/nowhere/at/all', watch: false, host: '127.0.0.1', trustDomain: 'cluster.local', log: () => {}, entries: [] }), /nowhere\/at\/all/)
+  })
+})
+
+describe('the kept CA', () => {
+  it('is said to be new or kept, and a broken one is refused without quoting its keys', async () => {
+    const state = await mkdtemp(join(tmpdir(), 'waymark-state-'))
+    const first = await startWorld({}, [], { stateDirectory: state })
+    const root = first.mesh.ca.bundle()
+    await first.close()
+    assert.match(first.log.join(), /CA: a new root, kept in /)
+    const second = await startWorld({}, [], { stateDirectory: state })
+    assert.deepEqual(second.mesh.ca.bundle(), root)
+    await second.close()
+    assert.match(second.log.join(), /CA: the root that is kept in /)
+    const kept = await readFile(join(state, 'ca.json'), 'utf8')
+    await writeFile(join(state, 'ca.json'), kept.replace('PRIVATE', '"PRIVATE'))
+    await assert.rejects(startWorld({}, [], { stateDirectory: state }), (error: Error) => error.message.endsWith('it is not JSON'))
+    await rm(state, { recursive: true })
   })
 })

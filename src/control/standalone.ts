@@ -81,9 +81,11 @@ const retireMs = 30_000
 /** @throws what the CA's store or a listening entry throws */
 export async function startStandalone(options: StandaloneOptions): Promise<Standalone> {
   const { trustDomain, host, clock, readiness, log } = options
-  const ca = await createCa({
-    store: options.stateDirectory === undefined ? memoryStore() : directoryStore(options.stateDirectory), trustDomain, clock,
-  })
+  const store = options.stateDirectory === undefined ? memoryStore() : directoryStore(options.stateDirectory)
+  const known = await store.load()
+  const ca = await createCa({ store, trustDomain, clock })
+  // Whoever expected the old root must see that there is a new one.
+  if (options.stateDirectory !== undefined) log(`CA: ${known === undefined ? 'a new root, kept' : 'the root that is kept'} in ${options.stateDirectory}`)
   const publisher = createPublisher()
   const report = createReporter(log)
   const running = new Map<NamespacedName, RunningWaypoint>()

@@ -28,6 +28,8 @@ describe('firstSegmentLookup', () => {
     ['(?i)/a/b', undefined],
     ['/a./b', undefined],
     ['.*', undefined],
+    ['/a/(?i)?', undefined],
+    ['/a/\\Q\\E?', undefined],
     ['', undefined],
   ]
   for (const [pattern, segment] of cases) {

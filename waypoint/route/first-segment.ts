@@ -8,7 +8,8 @@ import type { Lookup } from './lookup.ts'
  * @returns undefined if the pattern does not begin with a literal segment, or if that is hard to tell
  */
 export function firstSegmentLookup(source: string): Lookup | undefined {
-  if (alternatesAtTop(source)) return undefined
+  // What stands for nothing (flags, an empty quotation) passes a repetition on to the slash before it: `/a/(?i)?` matches `/a`.
+  if (/\(\?[^:P<]|\\Q/.test(source) || alternatesAtTop(source)) return undefined
   const literal = /^\^?(\/[A-Za-z0-9_~-]+\/)(?![*?+{])/.exec(source)?.[1]
   return literal === undefined ? undefined : { id: 'first segment', read: firstSegment, value: literal }
 }

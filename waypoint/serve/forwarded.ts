@@ -36,11 +36,17 @@ export function requestHeaders(headers: HeaderList, caller: Caller): HeaderList 
   const forwarded: HeaderList = []
   for (let at = 0; at < headers.length; at += 2) {
     const name = headers[at] ?? ''
-    if (name.charCodeAt(0) === 0x78 && (name === clientCertHeader || name.startsWith(ownPrefix))) continue
+    if (name.charCodeAt(0) === 0x78 && isOwnHeader(name)) continue
     forwarded.push(name, headers[at + 1] ?? '')
   }
   forwarded.push(clientCertHeader, caller.clientCert)
   return forwarded
+}
+
+/** Many application servers read `_` in a header's name as `-`, so that spelling is ours too. */
+function isOwnHeader(name: string): boolean {
+  const folded = name.includes('_') ? name.replaceAll('_', '-') : name
+  return folded === clientCertHeader || folded.startsWith(ownPrefix)
 }
 
 /** @param target normalised */
