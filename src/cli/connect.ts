@@ -10,6 +10,7 @@ import { createControllerClient } from '../publish/client.ts'
 import { keepCredentials, type CredentialKeeper } from '../transport/credentials.ts'
 import { exitCodes, type Io } from './io.ts'
 import { describe } from './run.ts'
+import { nodeProblem } from './node-version.ts'
 import { stopSignal } from './signals.ts'
 import type { WorkloadName } from './usage.ts'
 
@@ -25,6 +26,11 @@ const drainMs = 30_000
 
 /** `waymark connect`: ends at a signal. */
 export async function connect(options: ConnectVerbOptions, io: Io): Promise<number> {
+  const problem = nodeProblem(process.versions.node)
+  if (problem !== undefined) {
+    io.say(`waymark connect: can not start: ${problem}`)
+    return exitCodes.failed
+  }
   const stop = stopSignal()
   const { as, trustDomain, controlSocket, host } = options
   const identity: Identity = { trustDomain, namespace: as.namespace, serviceAccount: as.serviceAccount }

@@ -4,6 +4,7 @@ import { run as runMesh, type Running } from '../control/run.ts'
 import { streamSink, type LineWriter } from '../telemetry/access-log.ts'
 import { exitCodes, type Io } from './io.ts'
 import { mustExist } from './load.ts'
+import { nodeProblem } from './node-version.ts'
 import { stopSignal } from './signals.ts'
 import type { WorkloadName } from './usage.ts'
 
@@ -31,6 +32,11 @@ const drainMs = 30_000
 /** `waymark run`: ends at a signal. */
 export async function run(directory: string, options: RunVerbOptions, io: Io): Promise<number> {
   await mustExist(directory)
+  const problem = nodeProblem(process.versions.node)
+  if (problem !== undefined) {
+    io.say(`waymark run: can not start: ${problem}`)
+    return exitCodes.failed
+  }
   const stop = stopSignal()
   try {
     return await runUntil(stop.first, directory, options, io)

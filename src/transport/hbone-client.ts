@@ -17,8 +17,11 @@ export const defaultHboneClientLimits: HboneClientLimits = {
   idleTimeoutMs: 300_000,
 }
 
-/** How often one tunnel is asked for; more than once only if the session ended before an answer. */
-const maxTries = 3
+/**
+ * How often one tunnel is asked for; more than once only if the session ended before an answer. Two hand-overs of the peer in quick
+ * succession may take two tries each.
+ */
+const maxTries = 5
 /** Milliseconds before a second try, more before a third, with jitter. */
 const retryMs = 20
 
