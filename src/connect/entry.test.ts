@@ -75,7 +75,9 @@ describe('entry', function () {
       response.end(JSON.stringify({ method: request.method, url: request.url, headers: request.headers, body: Buffer.concat(chunks).toString(), trailers: request.trailers }))
     })
   })
-  app.on('upgrade', (_request, socket: Socket) => {
+  let upgraded: IncomingMessage['headers'] = {}
+  app.on('upgrade', (request: IncomingMessage, socket: Socket) => {
+    upgraded = request.headers
     socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n')
     socket.pipe(socket)
   })
@@ -156,7 +158,7 @@ describe('entry', function () {
 
   it('carries upgrades', async () => {
     const socket = connect(entry.address.port, entry.address.host)
-    socket.write('GET http://reviews.books:9080/chat HTTP/1.1\r\nhost: reviews.books:9080\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n')
+    socket.write('GET http://reviews.books:9080/chat HTTP/1.1\r\nhost: reviews.books:9080\r\nconnection: Upgrade\r\nupgrade: websocket\r\nX_Forwarded_Client_Cert: forged\r\nX-Forwarded-Client-Cert: forged\r\nx-kept: 1\r\n\r\n')
     let text = ''
     await new Promise<void>((resolve, reject) => {
       socket.on('error', reject)
@@ -168,6 +170,8 @@ describe('entry', function () {
     })
     socket.destroy()
     assert.match(text, /^HTTP\/1\.1 101 /)
+    assert.equal(upgraded['x-kept'], '1')
+    assert.ok(!JSON.stringify(upgraded).includes('forged'))
   })
 
   for (const [what, url, status, code] of [

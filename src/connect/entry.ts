@@ -10,7 +10,7 @@ import type { Snapshot } from '../model/snapshot.ts'
 import { parseAuthority } from '../transport/authority.ts'
 import { createHboneClient } from '../transport/hbone-client.ts'
 import { splice } from '../transport/tunnel.ts'
-import { endToEndHeaders } from './headers.ts'
+import { claimsIdentity, endToEndHeaders } from './headers.ts'
 import { createOpener, EntryError } from './open.ts'
 
 export interface EntryOptions {
@@ -132,12 +132,16 @@ const notAProxyRequest =
 /** Each request has a tunnel of its own: it is cheap, and no kept-alive connection can be closed under a request. */
 async function forward(request: IncomingMessage, response: ServerResponse, open: Open): Promise<void> {
   const destination = absoluteForm(request)
-  if (destination === undefined) { refuse(response, 'malformed-request', notAProxyRequest); return; }
+  if (destination === undefined) {
+    refuse(response, 'malformed-request', notAProxyRequest)
+    return
+  }
   let stream: Duplex
   try {
     stream = await open(destination.host, destination.port, request.socket)
   } catch (error) {
-    refuse(response, ...failure(error)); return;
+    refuse(response, ...failure(error))
+    return
   }
   if (response.destroyed) {
     stream.destroy()
@@ -204,7 +208,10 @@ function sendOn(request: IncomingMessage, target: string, stream: Duplex): Clien
 async function tunnel(request: IncomingMessage, client: Socket, head: Buffer, open: Open): Promise<void> {
   client.on('error', () => {})
   const authority = parseAuthority(request.url ?? '')
-  if (authority === undefined) { refuseRaw(client, 'malformed-request', 'CONNECT needs host:port'); return; }
+  if (authority === undefined) {
+    refuseRaw(client, 'malformed-request', 'CONNECT needs host:port')
+    return
+  }
   try {
     const stream = await open(authority.host, authority.port, client)
     if (client.destroyed) {
@@ -223,14 +230,17 @@ async function tunnel(request: IncomingMessage, client: Socket, head: Buffer, op
 async function upgrade(request: IncomingMessage, client: Socket, head: Buffer, open: Open): Promise<void> {
   client.on('error', () => {})
   const destination = absoluteForm(request)
-  if (destination === undefined) { refuseRaw(client, 'malformed-request', notAProxyRequest); return; }
+  if (destination === undefined) {
+    refuseRaw(client, 'malformed-request', notAProxyRequest)
+    return
+  }
   let stream: Duplex | undefined
   try {
     const opened = stream = await open(destination.host, destination.port, client)
     const agent = new Agent()
     agent.createConnection = () => socketLike(opened)
     request.url = destination.target
-    delete request.headers['x-forwarded-client-cert']
+    for (const name of Object.keys(request.headers)) if (claimsIdentity(name)) Reflect.deleteProperty(request.headers, name)
     const proxy = createProxyServer({ agent, target: `http://${request.headers.host ?? destination.host}`, changeOrigin: false, xfwd: false })
     proxy.on('error', (error: Error) => refuseRaw(client, 'upstream-reset', error.message))
     proxy.ws(request, client, head)

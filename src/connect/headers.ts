@@ -1,8 +1,13 @@
 /** Headers that belong to one connection and so are never passed on. Source: RFC 9110 §7.6.1. */
 const hopByHop = new Set(['connection', 'keep-alive', 'proxy-connection', 'proxy-authenticate', 'proxy-authorization', 'te', 'transfer-encoding', 'upgrade'])
 
-/** Headers that claim an identity: only the mesh sets them. Many application servers read `_` in a name as `-`. */
-const claims = new Set(['x-forwarded-client-cert'])
+/**
+ * Whether a header claims an identity: only the mesh sets such ones. Many application servers read `_` in a name as `-`.
+ * @param name in lower case
+ */
+export function claimsIdentity(name: string): boolean {
+  return name.replaceAll('_', '-') === 'x-forwarded-client-cert'
+}
 
 /**
  * The end-to-end headers of a message.
@@ -18,7 +23,7 @@ export function endToEndHeaders(raw: readonly string[]): string[] {
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const name = raw[at] ?? ''
     const lower = name.toLowerCase()
-    if (!hopByHop.has(lower) && !named.has(lower) && !claims.has(lower.replaceAll('_', '-'))) kept.push(name, raw[at + 1] ?? '')
+    if (!hopByHop.has(lower) && !named.has(lower) && !claimsIdentity(lower)) kept.push(name, raw[at + 1] ?? '')
   }
   return kept
 }

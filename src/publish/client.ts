@@ -52,7 +52,10 @@ export function createControllerClient(options: ControllerClientOptions): Contro
         options.onSnapshot(snapshot)
         return wire?.send({ type: 'ack', version: message.version })
       case 'bundle':
-        { options.onBundle(message.trustBundlePem); return; }
+        {
+          options.onBundle(message.trustBundlePem)
+          return
+        }
       case 'signed':
         waiting.get(message.id)?.resolve(message.issued)
         return void waiting.delete(message.id)
@@ -60,7 +63,10 @@ export function createControllerClient(options: ControllerClientOptions): Contro
         waiting.get(message.id)?.reject(new Error(message.message))
         return void waiting.delete(message.id)
       case 'refused':
-        { onTrouble(`the controller refused the stream: ${message.message}`); return; }
+        {
+          onTrouble(`the controller refused the stream: ${message.message}`)
+          return
+        }
     }
   }
 

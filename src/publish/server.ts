@@ -22,7 +22,10 @@ export async function serveSubscriber(stream: Duplex, options: SubscriberServerO
   const hello = (message: Extract<ClientMessage, { type: 'hello' }>): void => {
     const asked = message.identity
     const refusal = checkHello(message) ?? options.authorize(asked)
-    if (refusal !== true) { wire.end({ type: 'refused', message: refusal }); return; }
+    if (refusal !== true) { wire.end({
+      type: 'refused', message: refusal })
+      return
+    }
     identity = asked
     stopBundles = options.onBundleChange((trustBundlePem) => wire.send({ type: 'bundle', trustBundlePem }))
     let fresh = true
@@ -33,7 +36,10 @@ export async function serveSubscriber(stream: Duplex, options: SubscriberServerO
   }
 
   const sign = async (id: number, publicKeyPem: string): Promise<void> => {
-    if (identity === undefined) { wire.end({ type: 'refused', message: 'a stream begins with hello' }); return; }
+    if (identity === undefined) { wire.end({
+      type: 'refused', message: 'a stream begins with hello' })
+      return
+    }
     try {
       wire.send({ type: 'signed', id, issued: await options.issue(identity, publicKeyPem) })
     } catch (error) {
@@ -44,8 +50,14 @@ export async function serveSubscriber(stream: Duplex, options: SubscriberServerO
   wire.onMessage((message) => {
     switch (message.type) {
       case 'hello':
-        if (identity !== undefined) { wire.end({ type: 'refused', message: 'one hello a stream' }); return; }
-        { hello(message); return; }
+        if (identity !== undefined) { wire.end({
+          type: 'refused', message: 'one hello a stream' })
+          return
+        }
+        {
+          hello(message)
+          return
+        }
       case 'ack':
         return subscription?.acknowledge(message.version)
       case 'sign':

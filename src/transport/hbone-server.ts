@@ -168,12 +168,19 @@ export async function listenHbone(options: HboneServerOptions): Promise<HboneSer
       tunnels++
       stream.once('close', () => { tunnels-- })
       const authority = headers[':authority'] ?? ''
-      if (headers[':method'] !== 'CONNECT') { refuseRequest(stream, remoteAddress, 'only CONNECT is served here'); return; }
+      if (headers[':method'] !== 'CONNECT') {
+        refuseRequest(stream, remoteAddress, 'only CONNECT is served here')
+        return
+      }
       const target = parseAuthority(authority)
-      if (target === undefined) { refuseRequest(stream, remoteAddress, 'the authority is not address:port'); return; }
+      if (target === undefined) {
+        refuseRequest(stream, remoteAddress, 'the authority is not address:port')
+        return
+      }
       if (tunnels > limits.maxTunnels) {
         onRefused({ kind: 'overload', remoteAddress, message: 'too many tunnels' })
-        answer(stream, clock, 503, 'overload'); return;
+        answer(stream, clock, 503, 'overload')
+        return
       }
       onTunnel(incoming(stream, clock, { peer: peer.identity, peerId: peer.id, remoteAddress, authority, ...target, headers }))
     })

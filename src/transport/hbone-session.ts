@@ -84,7 +84,10 @@ export function openSession({ socket, context, wanted, clock, limits, onGone }: 
     onGone()
   }
   const retire = (): void => {
-    if (phase === 'opening') { end(new HboneError('session-lost', 'the session was retired while it was dialled', { sent: false })); return; }
+    if (phase === 'opening') { end(new HboneError('session-lost', 'the session was retired while it was dialled', {
+      sent: false }))
+      return
+    }
     if (phase !== 'open') return
     phase = 'retired'
     cancelIdle()
@@ -114,11 +117,18 @@ export function openSession({ socket, context, wanted, clock, limits, onGone }: 
   tls.on('close', () => fail(new Error('the peer closed the connection')))
   tls.once('secureConnect', () => {
     if (phase !== 'opening') return
-    if (tls.alpnProtocol !== 'h2') { fail(new Error('the peer does not speak HTTP/2')); return; }
+    if (tls.alpnProtocol !== 'h2') {
+      fail(new Error('the peer does not speak HTTP/2'))
+      return
+    }
     const verdict = verifyPeer(tls, { bundle: context.bundle, trustDomain: context.credentials.identity.trustDomain, nowMs: clock.now(), usage: 'server' })
-    if (!verdict.ok) { end(new HboneError('peer-identity', `the peer's certificate is refused: ${verdict.code}: ${verdict.message}`, { sent: false })); return; }
+    if (!verdict.ok) { end(new HboneError('peer-identity', `the peer's certificate is refused: ${verdict.code}: ${verdict.message}`, {
+      sent: false }))
+      return
+    }
     if (!wanted.has(verdict.peer.id)) {
-      end(new HboneError('peer-identity', `the peer is ${verdict.peer.id}, not ${[...wanted].join(' or ')}`, { sent: false })); return;
+      end(new HboneError('peer-identity', `the peer is ${verdict.peer.id}, not ${[...wanted].join(' or ')}`, { sent: false }))
+      return
     }
     start(verdict.peer)
   })

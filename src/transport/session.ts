@@ -88,7 +88,10 @@ export function watchLiveness(session: Http2Session, socket: Socket, { clock, in
     if (session.destroyed) return
     if (socket.bytesRead !== seenBytes) unanswered = 0
     seenBytes = socket.bytesRead
-    if (unanswered >= 2) { onDead(); return; }
+    if (unanswered >= 2) {
+      onDead()
+      return
+    }
     unanswered++
     session.ping(() => {})
     cancel = clock.after(intervalMs, tick)
