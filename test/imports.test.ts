@@ -10,18 +10,22 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/transport': ['src/kit', 'src/model'],
   'src/telemetry': ['src/kit', 'src/model'],
   'src/translate': ['src/kit', 'src/model', 'src/api'],
-  'src/sources': ['src/kit', 'src/model', 'src/api', 'crds'],
+  'src/kube': ['src/kit', 'src/model', 'src/api'],
+  'src/sources': ['src/kit', 'src/model', 'src/api', 'src/kube', 'crds'],
+  'src/status': ['src/kit', 'src/model', 'src/api', 'src/kube'],
+  'src/infra': ['src/kit', 'src/model', 'src/api', 'src/kube'],
   'src/publish': ['src/kit', 'src/model', 'src/transport'],
   'src/connect': ['src/kit', 'src/model', 'src/transport', 'src/telemetry', 'src/publish'],
   'ca': ['src/kit', 'src/model', 'src/telemetry'],
   'crds': ['src/kit', 'src/model', 'src/api'],
   'waypoint': ['src/kit', 'src/model', 'src/transport', 'src/telemetry', 'src/publish'],
-  'src/control': ['src/kit', 'src/model', 'src/api', 'src/transport', 'src/telemetry', 'src/translate', 'src/sources', 'src/publish', 'src/connect', 'ca', 'crds', 'waypoint'],
-  'src/cli': ['src/kit', 'src/model', 'src/api', 'src/transport', 'src/telemetry', 'src/translate', 'src/sources', 'src/publish', 'src/connect', 'src/control', 'ca', 'crds', 'waypoint'],
+  'src/control': ['src/kit', 'src/model', 'src/api', 'src/kube', 'src/status', 'src/infra', 'src/transport', 'src/telemetry', 'src/translate', 'src/sources', 'src/publish', 'src/connect', 'ca', 'crds', 'waypoint'],
+  'src/cli': ['src/kit', 'src/model', 'src/api', 'src/kube', 'src/status', 'src/infra', 'src/transport', 'src/telemetry', 'src/translate', 'src/sources', 'src/publish', 'src/connect', 'src/control', 'ca', 'crds', 'waypoint'],
 }
 
 /** Packages that only some rooms may import, because of their weight or their job. */
 const guarded: Readonly<Record<string, readonly string[]>> = {
+  '@kubernetes/client-node': ['src/kube'],
   'node-forge': ['ca', 'src/transport'],
   'http-proxy-3': ['src/connect', 'bench'],
   'prom-client': ['src/telemetry'],
