@@ -13,7 +13,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/kube': ['src/kit', 'src/model', 'src/api'],
   'src/sources': ['src/kit', 'src/model', 'src/api', 'src/kube', 'crds'],
   'src/status': ['src/kit', 'src/model', 'src/api', 'src/kube'],
-  'src/infra': ['src/kit', 'src/model', 'src/api', 'src/kube'],
+  'src/infra': ['src/kit', 'src/model', 'src/api', 'src/kube', 'src/sources'],
   'src/publish': ['src/kit', 'src/model', 'src/transport'],
   'src/connect': ['src/kit', 'src/model', 'src/transport', 'src/telemetry', 'src/publish'],
   'ca': ['src/kit', 'src/model', 'src/telemetry'],

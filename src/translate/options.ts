@@ -1,3 +1,4 @@
+import type { WaypointInfra } from '../model/infra.ts'
 import type { NamespacedName } from '../model/refs.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import type { ObjectStatus, Warning } from '../model/status.ts'
@@ -21,6 +22,8 @@ export interface TranslateOptions {
   readonly readyWaypoints?: ReadonlySet<NamespacedName>
   /** Port on which mesh members accept HBONE; default 15008. */
   readonly hbonePort?: number
+  /** Whether something on the nodes ends HBONE for enrolled pods; false: they are reached in plain. Default true. */
+  readonly nodeAgent?: boolean
 }
 
 /** What the objects mean. */
@@ -30,6 +33,8 @@ export interface Translation {
   /** In the order GatewayClass, Gateway, routes by kind, and by `namespace/name` within each. */
   readonly statuses: readonly ObjectStatus[]
   readonly warnings: readonly Warning[]
+  /** What must run, one for each active waypoint, by namespace. */
+  readonly infra?: readonly WaypointInfra[]
 }
 
 /** The port on which a waypoint's listener stands and mesh members accept HBONE. */
