@@ -13,10 +13,21 @@ const events: readonly CountedEvent[] = ['retry', 'mirror', 'mirror-dropped', 'm
 /** The part of `Telemetry` that counts. */
 export type WaypointMetrics = Pick<Telemetry, 'exchangeDone' | 'count' | 'observe'>
 
+/** A metric that is read, not fed. */
+export interface ScrapedMetric {
+  /** As the Prometheus naming rules have it. */
+  readonly name: string
+  readonly help: string
+  readonly type: 'counter' | 'gauge'
+  readonly values: () => readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number }[]
+}
+
 /** All metrics of a process. */
 export interface Metrics {
   /** Metrics of the waypoint `namespace/name`; the same object for the same waypoint. */
   readonly forWaypoint: (waypoint: string) => WaypointMetrics
+  /** Adds a metric whose values are asked for at scrape time. */
+  readonly register: (metric: ScrapedMetric) => void
   readonly contentType: string
   /** The Prometheus text format. */
   readonly render: () => Promise<string>
@@ -135,11 +146,12 @@ export function createMetrics(nowMs: () => number, options: { readonly process?:
     ['waymark_certificate_expiry_seconds', 'Time until the present certificate ends.', 'gauge',
       fromState((state) => (state.certificateNotAfterMs === 0 ? undefined : (state.certificateNotAfterMs - nowMs()) / 1000))],
   ]
-  for (const [name, help, type, values] of metrics) {
+  const register = (name: string, help: string, type: string, values: () => readonly object[]): void => {
     // prom-client asks a metric for nothing else when it renders; its own classes would keep a second copy of every count.
     const metric = { name, get: () => Promise.resolve({ name, help, type, values: values(), aggregator: 'sum' }), reset: () => {} }
     registry.registerMetric(metric as unknown as Metric)
   }
+  for (const metric of metrics) register(...metric)
   if (options.process === true) collectDefaultMetrics({ register: registry })
 
   return {
@@ -148,6 +160,7 @@ export function createMetrics(nowMs: () => number, options: { readonly process?:
       waypoints.set(waypoint, found)
       return found
     },
+    register: ({ name, help, type, values }) => register(name, help, type, values),
     contentType: registry.contentType,
     render: () => registry.metrics(),
   }

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict'
+import { resourceSetOf, type Resource } from '../api/resources.ts'
+import { fakeClock } from '../kit/testing/fake-clock.ts'
+import { gatewayNameLabel } from '../model/install.ts'
+import type { NamespacedName } from '../model/refs.ts'
+import type { Translation } from '../translate/options.ts'
+import type { Holding } from './programmed.ts'
+import { createProgramming, type Programming } from './programming.ts'
+
+const pod = (name: string, ready = true, deleting = false): Resource => ({
+  apiVersion: 'v1', kind: 'Pod',
+  metadata: { name, namespace: 'shop', labels: { [gatewayNameLabel]: 'waypoint' }, ...(deleting ? { deletionTimestamp: '2026-01-01T00:00:00Z' } : {}) },
+  status: { conditions: [{ type: 'Ready', status: ready ? 'True' : 'False' }] },
+})
+
+interface World {
+  readonly programming: Programming
+  /** The sets of ready waypoints whose statuses were told. */
+  readonly told: (readonly NamespacedName[])[]
+  readonly holdings: Holding[]
+  readonly advance: (ms: number) => void
+  present: string
+}
+
+function world(): World {
+  const clock = fakeClock()
+  const told: (readonly NamespacedName[])[] = []
+  const holdings: Holding[] = []
+  const state = { present: 'v1' }
+  const readyOf = new WeakMap<Translation, readonly NamespacedName[]>()
+  const programming = createProgramming({
+    clock,
+    translate: (_, ready) => {
+      const translation: Translation = {
+        snapshot: new Map([['waypoint/shop/waypoint', { kind: 'waypoint', namespace: 'shop', name: 'waypoint', identity: 'x', addresses: [] }]]),
+        statuses: [], warnings: [],
+      } as Translation
+      readyOf.set(translation, [...ready])
+      return translation
+    },
+    publish: () => {},
+    holdings: () => holdings,
+    expected: () => state.present,
+    onTranslation: () => {},
+    onStatuses: (translation) => told.push(readyOf.get(translation) ?? []),
+  })
+  return {
+    programming, told, holdings,
+    advance: (ms) => clock.advance(ms),
+    get present() {
+      return state.present
+    },
+    set present(value) {
+      state.present = value
+    },
+  }
+}
+
+describe('programming', () => {
+  it('tells at once that a waypoint without pods is not programmed', () => {
+    const { programming, told } = world()
+    programming.update(resourceSetOf([]))
+    assert.deepEqual(told, [[]])
+  })
+
+  it('tells statuses once, when every ready pod acknowledged', () => {
+    const { programming, told, holdings, advance } = world()
+    programming.update(resourceSetOf([pod('a'), pod('b')]))
+    assert.deepEqual(told, [])
+    holdings.push({ namespace: 'shop', pod: 'a', hash: 'v1' })
+    programming.acknowledged()
+    advance(20)
+    assert.deepEqual(told, [])
+    holdings.push({ namespace: 'shop', pod: 'b', hash: 'v1' })
+    programming.acknowledged()
+    advance(20)
+    assert.deepEqual(told, [['shop/waypoint']])
+    advance(5_000)
+    assert.equal(told.length, 1)
+  })
+
+  it('does not count pods that are not ready or are on their way out', () => {
+    const { programming, told, holdings } = world()
+    holdings.push({ namespace: 'shop', pod: 'a', hash: 'v1' })
+    programming.update(resourceSetOf([pod('a'), pod('b', false), pod('c', true, true)]))
+    assert.deepEqual(told, [['shop/waypoint']])
+  })
+
+  it('an edit that is acknowledged soon never shows as not programmed', () => {
+    const world1 = world()
+    const { programming, told, holdings, advance } = world1
+    holdings.push({ namespace: 'shop', pod: 'a', hash: 'v1' })
+    programming.update(resourceSetOf([pod('a')]))
+    world1.present = 'v2'
+    programming.update(resourceSetOf([pod('a')]))
+    advance(50)
+    holdings[0] = { namespace: 'shop', pod: 'a', hash: 'v2' }
+    programming.acknowledged()
+    advance(2_000)
+    assert.deepEqual(told, [['shop/waypoint'], ['shop/waypoint']])
+  })
+
+  it('a pod that does not acknowledge within a second takes the condition away', () => {
+    const world1 = world()
+    const { programming, told, holdings, advance } = world1
+    holdings.push({ namespace: 'shop', pod: 'a', hash: 'v1' })
+    programming.update(resourceSetOf([pod('a')]))
+    world1.present = 'v2'
+    programming.update(resourceSetOf([pod('a')]))
+    advance(1_001)
+    assert.deepEqual(told, [['shop/waypoint'], []])
+  })
+
+  it('changes without end do not keep statuses from being told', () => {
+    const world1 = world()
+    const { programming, told, holdings, advance } = world1
+    for (let change = 0; change < 40; change++) {
+      world1.present = `v${change}`
+      programming.update(resourceSetOf([pod('a')]))
+      advance(100)
+    }
+    assert.ok(told.length >= 2, `told ${told.length} times`)
+    assert.deepEqual(told.at(-1), [])
+    holdings.push({ namespace: 'shop', pod: 'a', hash: 'v39' })
+    programming.acknowledged()
+    advance(20)
+    assert.deepEqual(told.at(-1), ['shop/waypoint'])
+  })
+})
