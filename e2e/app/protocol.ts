@@ -1,0 +1,180 @@
+/**
+ * What the suite and the driver in a client pod say to each other: one JSON object on a line, questions on stdin, answers on stdout.
+ * Types only, because both sides of the pod's wall import it.
+ */
+
+/** Requests one by one or several at a time, each judged on its own. */
+export interface RequestsSpec {
+  readonly url: string
+  readonly method?: string
+  /** A list is sent as a line for each value. */
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>
+  readonly body?: string
+  /** How often; 1 by default. */
+  readonly count?: number
+  /** How many at a time; 1 by default. */
+  readonly concurrency?: number
+  /** Milliseconds for each; 15,000 by default. */
+  readonly timeoutMs?: number
+  /** Forward proxy; `direct` goes without one. By default the entry of the pod. */
+  readonly via?: string
+  /** Leaves headers and bodies out of the answers, and keeps who answered: for hundreds of requests. */
+  readonly brief?: boolean
+}
+
+/** What the application saw of a request, and who it was. */
+export interface Echo {
+  readonly pod: string
+  readonly version: string
+  readonly namespace: string
+  readonly method: string
+  /** The target as it arrived, query included. */
+  readonly path: string
+  /** Names in lower case, each with every line's value. */
+  readonly headers: Readonly<Record<string, readonly string[]>>
+  readonly body: string
+  /** `1.1` or `2.0`. */
+  readonly http: string
+  /** Where the application's socket was reached, `address:port`. */
+  readonly local: string
+}
+
+export interface Reply {
+  /** 0: no answer, see `error`. */
+  readonly status: number
+  readonly ms: number
+  /** `x-waypoint-reason`: the mesh gave this answer, not the application. */
+  readonly reason?: string
+  readonly error?: string
+  readonly pod?: string
+  readonly version?: string
+  readonly headers?: Readonly<Record<string, readonly string[]>>
+  readonly body?: string
+  /** The body, if it is the application's. */
+  readonly echo?: Echo
+}
+
+/** Asks again and again until the answer is as it should be. */
+export interface UntilSpec extends Omit<RequestsSpec, 'count' | 'concurrency' | 'brief'> {
+  /** All of those that are given must hold. */
+  readonly status?: number
+  readonly header?: { readonly name: string; readonly value: string }
+  readonly version?: string
+  /** Any pod but these. */
+  readonly podOtherThan?: readonly string[]
+  readonly reasonOtherThan?: readonly string[]
+  /** Milliseconds between the end of one request and the start of the next; 5 by default. */
+  readonly everyMs?: number
+  /** Milliseconds until it gives up; 30,000 by default. */
+  readonly withinMs?: number
+}
+
+/** The last reply; `held` says whether it was as asked for. */
+export interface UntilResult {
+  readonly held: boolean
+  readonly asked: number
+  readonly reply: Reply
+}
+
+/** Requests at a fixed rate whatever the answers do; latency counts from the moment at which a request was due. */
+export interface LoadSpec extends Omit<RequestsSpec, 'count' | 'concurrency' | 'brief'> {
+  readonly rps: number
+  readonly forSeconds: number
+}
+
+export interface LoadResult {
+  readonly sent: number
+  /** Answers by status; `0` has those that got none. */
+  readonly statuses: Readonly<Record<string, number>>
+  readonly pods: Readonly<Record<string, number>>
+  /** Everything that is not 2xx or 3xx: the first 50, and how many in all. */
+  readonly failures: readonly { readonly atMs: number; readonly status: number; readonly reason?: string; readonly error?: string; readonly pod?: string }[]
+  readonly failed: number
+  /** Milliseconds. */
+  readonly latency: { readonly p50: number; readonly p90: number; readonly p99: number; readonly max: number }
+  /** Milliseconds between the first and the last request. */
+  readonly lastedMs: number
+}
+
+/** Calls of the application's gRPC service over one HTTP/2 connection. */
+export interface GrpcSpec {
+  /** `host:port`. */
+  readonly target: string
+  readonly method: 'Say' | 'Stream' | 'Chat' | 'Fail' | 'Missing'
+  /** The message's fields; `Stream` gives `count` messages, `Fail` ends with `code`, `Say` waits `delayMs`. */
+  readonly message?: Readonly<Record<string, string | number>>
+  readonly metadata?: Readonly<Record<string, string>>
+  /** How many calls; 1 by default. */
+  readonly count?: number
+  readonly concurrency?: number
+  /** Deadline of each call, milliseconds; 15,000 by default. */
+  readonly deadlineMs?: number
+  readonly via?: string
+}
+
+export interface GrpcReply {
+  /** gRPC status code; 0 = OK. */
+  readonly code: number
+  readonly ms: number
+  readonly details?: string
+  readonly pod?: string
+  readonly version?: string
+  /** Messages of a stream. */
+  readonly messages?: readonly Readonly<Record<string, unknown>>[]
+  readonly metadata?: Readonly<Record<string, string>>
+  readonly trailers?: Readonly<Record<string, string>>
+}
+
+/** Connections to the application's TCP port, which speaks first. */
+export interface TcpSpec {
+  readonly target: string
+  readonly send?: string
+  readonly count?: number
+  readonly timeoutMs?: number
+  readonly via?: string
+}
+
+export interface TcpReply {
+  /** The line with which the server began. */
+  readonly greeting: string
+  readonly echoed: string
+  readonly pod?: string
+  readonly version?: string
+  readonly ms: number
+  readonly error?: string
+}
+
+/** One WebSocket: opened, a text sent and its echo awaited. */
+export interface WebSocketSpec {
+  readonly url: string
+  readonly send: string
+  readonly via?: string
+}
+
+export interface WebSocketReply {
+  readonly status: number
+  readonly echoed: string
+  readonly error?: string
+}
+
+/** What can be asked of a driver, and what it gives. */
+export interface Operations {
+  readonly requests: { readonly spec: RequestsSpec; readonly result: readonly Reply[] }
+  readonly until: { readonly spec: UntilSpec; readonly result: UntilResult }
+  readonly load: { readonly spec: LoadSpec; readonly result: LoadResult }
+  readonly grpc: { readonly spec: GrpcSpec; readonly result: readonly GrpcReply[] }
+  readonly tcp: { readonly spec: TcpSpec; readonly result: readonly TcpReply[] }
+  readonly websocket: { readonly spec: WebSocketSpec; readonly result: WebSocketReply }
+  /** Ends the load or the wait with that id; its result comes as its own answer. */
+  readonly stop: { readonly spec: { readonly id: number }; readonly result: boolean }
+  /** The driver's own clock, milliseconds since 1970. */
+  readonly clock: { readonly spec: Record<string, never>; readonly result: number }
+}
+
+export type Operation = keyof Operations
+
+/** A line on the driver's stdin: an id and one operation by its name. */
+export type Question = { readonly id: number } & { readonly [Name in Operation]?: Operations[Name]['spec'] }
+
+/** A line on its stdout. */
+export type Answer = { readonly id: number; readonly result: unknown } | { readonly id: number; readonly error: string }
