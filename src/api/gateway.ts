@@ -39,6 +39,14 @@ export interface Listener {
   readonly allowedRoutes?: AllowedRoutes | undefined
 }
 
+/** What is made for a Gateway. Source: GEP-1867. */
+export interface GatewayInfrastructure {
+  /** Go on everything that is made. */
+  readonly labels?: Readonly<Record<string, string>> | undefined
+  readonly annotations?: Readonly<Record<string, string>> | undefined
+  readonly parametersRef?: { readonly group: string; readonly kind: string; readonly name: string } | undefined
+}
+
 /** Source: gateway.networking.k8s.io/v1 Gateway. */
 export interface Gateway extends KubernetesObject {
   readonly kind: 'Gateway'
@@ -46,6 +54,7 @@ export interface Gateway extends KubernetesObject {
     readonly gatewayClassName: string
     readonly listeners?: readonly Listener[] | undefined
     readonly addresses?: readonly { readonly type?: string | undefined; readonly value?: string | undefined }[] | undefined
+    readonly infrastructure?: GatewayInfrastructure | undefined
   }
   readonly status?:
     | {

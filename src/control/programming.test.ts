@@ -33,7 +33,7 @@ function world(): World {
     translate: (_, ready) => {
       const translation: Translation = {
         snapshot: new Map([['waypoint/shop/waypoint', { kind: 'waypoint', namespace: 'shop', name: 'waypoint', identity: 'x', addresses: [] }]]),
-        statuses: [], warnings: [],
+        statuses: [], warnings: [], infra: [],
       } as Translation
       readyOf.set(translation, [...ready])
       return translation

@@ -43,7 +43,7 @@ const gatherMs = 10
 export function createProgramming(options: ProgrammingOptions): Programming {
   const { clock } = options
   let resources: ResourceSet | undefined
-  let translation: Translation = { snapshot: new Map(), statuses: [], warnings: [] }
+  let translation: Translation = { snapshot: new Map(), statuses: [], warnings: [], infra: [] }
   let ready: ReadonlySet<NamespacedName> = new Set()
   /** When each waypoint that is behind was first seen so. */
   const behindSince = new Map<NamespacedName, number>()

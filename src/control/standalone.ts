@@ -92,7 +92,7 @@ export async function startStandalone(options: StandaloneOptions): Promise<Stand
   const retiring = new Set<Promise<void>>()
   const configured = readiness.register('configuration', 'the folder is being read')
   let input: Input = { resources: emptyResources(), problems: [] }
-  let translation: Translation = { snapshot: new Map(), statuses: [], warnings: [] }
+  let translation: Translation = { snapshot: new Map(), statuses: [], warnings: [], infra: [] }
   let troubles: readonly string[] = []
   let turn: Promise<unknown> = Promise.resolve()
 

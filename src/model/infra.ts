@@ -33,5 +33,6 @@ export interface WaypointInfra {
   /** From `spec.infrastructure`: go on every object that is made. */
   readonly labels: Readonly<Record<string, string>>
   readonly annotations: Readonly<Record<string, string>>
-  readonly parameters: WaypointParameters
+  /** Undefined: the Gateway's parameters can not be used, and what runs stays as it is until they are mended. */
+  readonly parameters: WaypointParameters | undefined
 }

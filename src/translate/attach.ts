@@ -73,6 +73,9 @@ function toService(mesh: Mesh, route: AnyRoute, ref: ParentReference): Attachmen
   if (service.type === 'external') {
     return refuse(ref, 'NoMatchingParent', `Service ${key} is of type ExternalName: it has no address to recognise traffic by`)
   }
+  if (service.type === 'waypoint') {
+    return refuse(ref, 'NoMatchingParent', `Service ${key} was made for the waypoint of its name: it is no destination in the mesh`)
+  }
 
   const ports = service.ports.filter(
     (port) => (ref.port === undefined || port.port === ref.port) && (ref.sectionName === undefined || port.name === ref.sectionName),

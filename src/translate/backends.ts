@@ -52,6 +52,9 @@ function resolve(draft: RuleDraft, ref: BackendObjectReference, use: 'backend' |
   if (service.type === 'external') {
     return invalid(draft, 'InvalidKind', `${use} Service ${key} is of type ExternalName, which has no endpoints in the cluster`)
   }
+  if (service.type === 'waypoint') {
+    return invalid(draft, 'InvalidKind', `${use} Service ${key} was made for the waypoint of its name, which is no backend`)
+  }
   if (ref.port === undefined) return invalid(draft, 'BackendNotFound', `${use} Service ${key} needs a port`)
   const port = service.ports.find((each) => each.port === ref.port)
   if (port === undefined) {

@@ -6,7 +6,7 @@ import type { Warning } from '../model/status.ts'
 import { isEnrolled } from './labels.ts'
 import { meshPort, type TranslateOptions } from './options.ts'
 import { compareText } from './order.ts'
-import type { PortInfo, ServiceInfo } from './services.ts'
+import { isDestination, type PortInfo, type ServiceInfo } from './services.ts'
 import { isOver, podIdentity } from './workloads.ts'
 
 /** EndpointSlices by the Service that their label names, each list in name order. */
@@ -27,14 +27,14 @@ export function groupSlices(resources: ResourceSet): SlicesByService {
   return groups
 }
 
-/** The endpoints of one Service from all its slices, sorted by address and port; undefined for an ExternalName. */
+/** The endpoints of one Service from all its slices, sorted by address and port; undefined for one that is no destination. */
 export function endpointsEntry(
   resources: ResourceSet,
   options: TranslateOptions,
   service: ServiceInfo,
   slices: readonly EndpointSlice[],
 ): EndpointsEntry | undefined {
-  if (service.type === 'external') return undefined
+  if (!isDestination(service)) return undefined
   return {
     kind: 'endpoints',
     namespace: service.namespace,
@@ -122,7 +122,7 @@ function endpointOf(
   // A slice may only name pods of its own namespace: else whoever writes one could choose whose identity must answer.
   const local = ref?.namespace === undefined || ref.namespace === slice.metadata.namespace
   const pod = ref?.name === undefined || !local ? undefined : resources.Pod.get(namespacedName(slice.metadata.namespace ?? '', ref.name))
-  const member = pod !== undefined && !isOver(pod) && isEnrolled(resources, pod)
+  const member = options.nodeAgent !== false && pod !== undefined && !isOver(pod) && isEnrolled(resources, pod)
   return {
     ...where,
     transport: member

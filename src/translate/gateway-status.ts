@@ -1,12 +1,13 @@
 import type { GatewayClass } from '../api/gateway.ts'
 import { generationOf } from '../api/meta.ts'
-import { refOf } from '../api/resources.ts'
+import { refOf, type ResourceSet } from '../api/resources.ts'
 import { controllerName, type Condition, type ListenerStatus, type ObjectStatus } from '../model/status.ts'
 import { fails, holds, unknown } from './conditions.ts'
 import { supportedFeatures } from './features.ts'
 import type { ListenerInfo } from './listeners.ts'
 import type { TranslateOptions } from './options.ts'
-import { statusAddresses, waypointClass, type GatewayInfo, type Waypoints } from './waypoints.ts'
+import { statusAddresses } from './waypoint-addresses.ts'
+import { waypointClass, type ActiveWaypoint, type GatewayInfo, type Waypoints } from './waypoints.ts'
 
 /** The status of a GatewayClass that names our controller; undefined for one of another controller. */
 export function gatewayClassStatus(gatewayClass: GatewayClass): ObjectStatus | undefined {
@@ -32,20 +33,21 @@ export function gatewayClassStatus(gatewayClass: GatewayClass): ObjectStatus | u
 export function gatewayStatus(
   info: GatewayInfo,
   waypoints: Waypoints,
+  resources: ResourceSet,
   options: TranslateOptions,
   attachedRoutes: (listener: string) => number,
 ): ObjectStatus {
   const { gateway, listeners, refusal } = info
   const generation = generationOf(gateway)
   const active = refusal === undefined ? waypoints.active.get(gateway.metadata.namespace ?? '') : undefined
-  const addresses = active === undefined ? [] : statusAddresses(active, options)
+  const addresses = active === undefined ? [] : statusAddresses(active, resources, options)
   const programmed = programmedCondition(info, addresses.length, options)
   return {
     kind: 'gateway',
     ref: refOf(gateway),
     addresses,
     conditions: [
-      acceptedCondition(info, generation),
+      acceptedCondition(info, active, generation),
       programmed,
       holds('ResolvedRefs', 'ResolvedRefs', 'The Gateway itself refers to nothing; see the listeners for theirs', generation),
     ],
@@ -53,8 +55,13 @@ export function gatewayStatus(
   }
 }
 
-function acceptedCondition({ gateway, listeners, refusal }: GatewayInfo, generation: number): Condition {
+/** A waypoint whose parameters turn bad goes on with those that it has: traffic must not bypass it for a typo. */
+function acceptedCondition({ gateway, listeners, refusal }: GatewayInfo, active: ActiveWaypoint | undefined, generation: number): Condition {
   if (refusal !== undefined) return fails('Accepted', refusal.reason, refusal.message, generation)
+  if (active?.parametersFault !== undefined) {
+    const stays = 'until that is mended, what runs for this Gateway stays as it is'
+    return fails('Accepted', 'InvalidParameters', `${active.parametersFault}; ${stays}`, generation)
+  }
   const unusable = listeners.filter((listener) => listener.refusal !== undefined).map(({ listener }) => listener.name)
   const served = `This is the active waypoint of namespace ${gateway.metadata.namespace ?? ''}`
   return unusable.length === 0
@@ -62,9 +69,11 @@ function acceptedCondition({ gateway, listeners, refusal }: GatewayInfo, generat
     : holds('Accepted', 'ListenersNotValid', `${served}, without the listeners ${unusable.join(', ')}`, generation)
 }
 
-function programmedCondition({ key, gateway, refusal }: GatewayInfo, addresses: number, { readyWaypoints }: TranslateOptions): Condition {
+function programmedCondition({ key, gateway, refusal }: GatewayInfo, addresses: number, { readyWaypoints, infraProblems }: TranslateOptions): Condition {
   const generation = generationOf(gateway)
   if (refusal !== undefined) return fails('Programmed', 'Invalid', 'A Gateway that is not accepted gets no waypoint', generation)
+  const inTheWay = infraProblems?.get(key)
+  if (inTheWay !== undefined) return fails('Programmed', 'InfrastructureFailed', inTheWay, generation)
   if (readyWaypoints === undefined) return unknown('Programmed', 'Pending', 'What the waypoint holds is not known here', generation)
   if (!readyWaypoints.has(key)) return fails('Programmed', 'Pending', 'No ready waypoint holds the present configuration yet', generation)
   if (addresses === 0) return fails('Programmed', 'AddressNotAssigned', 'The waypoint has no address yet', generation)

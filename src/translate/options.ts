@@ -15,15 +15,20 @@ export interface TranslateOptions {
   readonly trustDomain: string
   /**
    * Where active waypoints listen, by `namespace/name` of their Gateway; whoever runs them knows.
-   * A waypoint that is missing here is dialled at its Gateway's `status.addresses`.
+   * One that is missing here is dialled at the ready endpoints of the Service that was made for it, else at its Gateway's `status.addresses`.
    */
   readonly waypointAddresses?: ReadonlyMap<NamespacedName, readonly SocketAddress[]>
   /** Waypoints of which every ready replica holds the present configuration. Absent: not known, and statuses say `Unknown`. */
   readonly readyWaypoints?: ReadonlySet<NamespacedName>
   /** Port on which mesh members accept HBONE; default 15008. */
   readonly hbonePort?: number
-  /** Whether something on the nodes ends HBONE for enrolled pods; false: they are reached in plain. Default true. */
+  /**
+   * Whether something on the nodes ends HBONE for enrolled pods; default true. False: endpoints are reached in plain, and no
+   * workload counts as enrolled, for that is what says how a pod is reached.
+   */
   readonly nodeAgent?: boolean
+  /** What keeps a waypoint from being made or changed, by `namespace/name` of its Gateway, in words for its status. */
+  readonly infraProblems?: ReadonlyMap<NamespacedName, string>
 }
 
 /** What the objects mean. */
@@ -34,7 +39,7 @@ export interface Translation {
   readonly statuses: readonly ObjectStatus[]
   readonly warnings: readonly Warning[]
   /** What must run, one for each active waypoint, by namespace. */
-  readonly infra?: readonly WaypointInfra[]
+  readonly infra: readonly WaypointInfra[]
 }
 
 /** The port on which a waypoint's listener stands and mesh members accept HBONE. */

@@ -5,6 +5,7 @@ import { namespacedName, type NamespacedName } from '../model/refs.ts'
 import type { Warning } from '../model/status.ts'
 import { waypointLabel } from './labels.ts'
 import { compareText } from './order.ts'
+import { isWaypointService } from './waypoint-addresses.ts'
 
 /** A TCP port of a Service and what its manifest says of the protocol. */
 export interface PortInfo {
@@ -22,8 +23,11 @@ export interface ServiceInfo {
   readonly key: NamespacedName
   readonly namespace: string
   readonly name: string
-  /** `virtual`: has, or will have, a ClusterIP. Only those can be parents of routes. */
-  readonly type: 'virtual' | 'headless' | 'external'
+  /**
+   * `virtual`: has, or will have, a ClusterIP; only those can be parents of routes. `waypoint`: was made for a waypoint, so it is
+   * no destination in the mesh: it has no entries and no routes.
+   */
+  readonly type: 'virtual' | 'headless' | 'external' | 'waypoint'
   /** TCP ports in the manifest's order. */
   readonly ports: readonly PortInfo[]
   /** Ports that speak UDP or SCTP only: the mesh does not carry them. */
@@ -83,8 +87,13 @@ export function readServices(resources: ResourceSet): ReadonlyMap<NamespacedName
   return services
 }
 
+/** Whether the data plane is told of a Service; not of an ExternalName, for the mesh knows nothing of where it leads. */
+export function isDestination({ type }: ServiceInfo): boolean {
+  return type === 'virtual' || type === 'headless'
+}
+
 /**
- * The entry of a Service; an ExternalName has none, for the mesh knows nothing of where it leads.
+ * The entry of a Service; undefined for one that is no destination.
  * @param waypoint name of the active waypoint in the Service's namespace
  * @param routeProtocol what the producer routes on a port make of it; they outrank what the manifest says
  */
@@ -93,7 +102,7 @@ export function serviceEntry(
   waypoint: string | undefined,
   routeProtocol: (port: PortInfo) => PortProtocol | undefined,
 ): ServiceEntry | undefined {
-  if (service.type === 'external') return undefined
+  if (!isDestination(service)) return undefined
   const { namespace, name } = service
   return {
     kind: 'service',
@@ -134,6 +143,7 @@ export function addressWarnings(services: ReadonlyMap<NamespacedName, ServiceInf
 
 function typeOf(service: Service): ServiceInfo['type'] {
   if (service.spec?.type === 'ExternalName') return 'external'
+  if (isWaypointService(service)) return 'waypoint'
   return service.spec?.clusterIP === 'None' || service.spec?.clusterIPs?.[0] === 'None' ? 'headless' : 'virtual'
 }
 

@@ -19,6 +19,7 @@ import { compareAge, compareText } from './order.ts'
 import { listenersOf, routeStatus } from './route-status.ts'
 import type { CompiledRoute } from './rules.ts'
 import { addressWarnings, serviceEntry } from './services.ts'
+import { waypointAddresses } from './waypoint-addresses.ts'
 import { waypointEntry } from './waypoints.ts'
 import { workloadEntries } from './workloads.ts'
 
@@ -32,7 +33,8 @@ export function translate(resources: ResourceSet, options: TranslateOptions): Tr
   const routes = judgeRoutes(mesh, warnings)
   const tables = mergeRoutes(mesh, routes)
   const snapshot = snapshotOf(mesh, tables, warnings)
-  return { snapshot, statuses: statusesOf(mesh, routes, tables), warnings: sortWarnings(warnings) }
+  const infra = [...mesh.waypoints.active.values()].map((waypoint) => waypoint.infra).sort((a, b) => compareText(a.namespace, b.namespace))
+  return { snapshot, statuses: statusesOf(mesh, routes, tables), warnings: sortWarnings(warnings), infra }
 }
 
 /** Reads every route of any kind, oldest first: the order in which rules that rank equal stand. */
@@ -100,8 +102,11 @@ function snapshotOf(mesh: Mesh, tables: Tables, warnings: Warning[]): Snapshot {
     warnings.push(...sliceWarnings(service, own))
   }
   for (const table of tables.values()) entries.push(tableEntry(table))
-  for (const waypoint of waypoints.active.values()) entries.push(waypointEntry(waypoint, options))
-  entries.push(...workloadEntries(resources, options.trustDomain))
+  for (const waypoint of waypoints.active.values()) {
+    const addresses = waypointAddresses(waypoint, resources, options, slices.get(waypoint.key) ?? [])
+    entries.push(waypointEntry(waypoint, options.trustDomain, addresses))
+  }
+  entries.push(...workloadEntries(resources, options))
   const keyed = entries.filter((entry) => entry !== undefined).map((entry) => [entryKey(entry), entry] as const)
   return new Map(keyed.sort(([a], [b]) => compareText(a, b)))
 }
@@ -121,7 +126,7 @@ function statusesOf(mesh: Mesh, routes: readonly JudgedRoute[], tables: Tables):
   return [
     ...byName([...resources.GatewayClass.values()], (object) => object).map(gatewayClassStatus),
     ...byName([...waypoints.gateways.values()], ({ gateway }) => gateway).map((info) =>
-      gatewayStatus(info, waypoints, options, (listener) => attached.get(`${info.key}/${listener}`) ?? 0),
+      gatewayStatus(info, waypoints, resources, options, (listener) => attached.get(`${info.key}/${listener}`) ?? 0),
     ),
     ...routeKinds.flatMap((kind) => judgedOf(kind).map((judged) => routeStatus(context, judged))),
   ].filter((status) => status !== undefined)

@@ -1,13 +1,14 @@
-import { isIP } from 'node:net'
 import type { Gateway } from '../api/gateway.ts'
 import { refOf, type ResourceSet } from '../api/resources.ts'
 import type { WaypointEntry } from '../model/entries.ts'
 import { formatSpiffeId } from '../model/identity.ts'
+import type { WaypointInfra } from '../model/infra.ts'
 import { namespacedName, type NamespacedName } from '../model/refs.ts'
 import { controllerName, type Warning } from '../model/status.ts'
+import { implicitInfra, readInfra } from './infra.ts'
 import { waypointLabel } from './labels.ts'
 import { readListener, type ListenerInfo } from './listeners.ts'
-import { meshPort, type SocketAddress, type TranslateOptions } from './options.ts'
+import { meshPort, type SocketAddress } from './options.ts'
 import { compareAge } from './order.ts'
 
 /** The class of the Gateways that this mesh makes waypoints for. */
@@ -22,6 +23,9 @@ export interface ActiveWaypoint {
   readonly name: string
   /** Undefined if the namespace's label asks for it and its Gateway is not there yet. */
   readonly gateway: Gateway | undefined
+  readonly infra: WaypointInfra
+  /** Why the Gateway's parameters can not be used; the waypoint goes on with those that it has. */
+  readonly parametersFault: string | undefined
 }
 
 /** A Gateway of our class. */
@@ -44,7 +48,10 @@ export interface Waypoints {
   readonly warnings: readonly Warning[]
 }
 
-/** Finds each namespace's active waypoint: the oldest Gateway of the class with a usable listener, else the one that a label asks for. */
+/**
+ * Finds each namespace's active waypoint: the oldest Gateway of the class with a usable listener, else the one that a label asks for.
+ * A Gateway that is being deleted is none; if the label asks for it, it comes again as soon as the old one is gone.
+ */
 export function readWaypoints(resources: ResourceSet): Waypoints {
   const active = new Map<string, ActiveWaypoint>()
   const gateways = new Map<NamespacedName, GatewayInfo>()
@@ -54,24 +61,29 @@ export function readWaypoints(resources: ResourceSet): Waypoints {
   if (owner !== undefined && owner !== controllerName) return { active, gateways, foreignController: owner, warnings }
 
   const ours = [...resources.Gateway.values()].filter(({ spec }) => spec.gatewayClassName === waypointClass).sort(compareAge)
-  const withGateway = new Set(ours.map(({ metadata }) => metadata.namespace ?? ''))
+  const withGateway = new Set(ours.filter((gateway) => !isEnding(gateway)).map(({ metadata }) => metadata.namespace ?? ''))
   for (const gateway of ours) {
     const namespace = gateway.metadata.namespace ?? ''
     const { name } = gateway.metadata
     const key = namespacedName(namespace, name)
     const listeners = readListeners(gateway)
     const winner = active.get(namespace)
-    const refusal = refusalOf(listeners, winner)
+    const refusal = refusalOf(gateway, listeners, winner)
     gateways.set(key, { key, gateway, listeners, refusal })
-    if (refusal === undefined) active.set(namespace, { key, namespace, name, gateway })
+    if (refusal !== undefined) continue
+    const { infra, fault, warnings: found } = readInfra(resources, gateway)
+    active.set(namespace, { key, namespace, name, gateway, infra, parametersFault: fault })
+    warnings.push(...found)
   }
   for (const object of resources.Namespace.values()) {
     const namespace = object.metadata.name
     if (object.metadata.labels?.[waypointLabel] !== 'auto' || withGateway.has(namespace)) continue
     const key = namespacedName(namespace, implicitName)
     const inTheWay = resources.Gateway.get(key)
-    if (inTheWay === undefined) active.set(namespace, { key, namespace, name: implicitName, gateway: undefined })
-    else {
+    if (inTheWay === undefined || (inTheWay.spec.gatewayClassName === waypointClass && isEnding(inTheWay))) {
+      const infra = implicitInfra(namespace, implicitName)
+      active.set(namespace, { key, namespace, name: implicitName, gateway: undefined, infra, parametersFault: undefined })
+    } else {
       warnings.push({
         ref: refOf(object),
         field: `metadata.labels["${waypointLabel}"]`,
@@ -83,32 +95,13 @@ export function readWaypoints(resources: ResourceSet): Waypoints {
   return { active, gateways, foreignController: undefined, warnings }
 }
 
-/** The entry of an active waypoint. It speaks as the service account that has its Gateway's name. */
-export function waypointEntry(waypoint: ActiveWaypoint, options: TranslateOptions): WaypointEntry {
+/**
+ * The entry of an active waypoint. It speaks as the service account that has its Gateway's name.
+ * @param addresses where it is dialled
+ */
+export function waypointEntry(waypoint: ActiveWaypoint, trustDomain: string, addresses: readonly SocketAddress[]): WaypointEntry {
   const { namespace, name } = waypoint
-  return {
-    kind: 'waypoint',
-    namespace,
-    name,
-    identity: formatSpiffeId({ trustDomain: options.trustDomain, namespace, serviceAccount: name }),
-    addresses: waypointAddresses(waypoint, options),
-  }
-}
-
-/** Where a waypoint is dialled: what the options say, else its Gateway's `status.addresses` at the mesh port, else nowhere. */
-export function waypointAddresses(waypoint: ActiveWaypoint, options: TranslateOptions): readonly SocketAddress[] {
-  const known = options.waypointAddresses?.get(waypoint.key)
-  if (known !== undefined) return known.map(({ host, port }) => ({ host, port }))
-  return (waypoint.gateway?.status?.addresses ?? []).map(({ value }) => ({ host: value, port: options.hbonePort ?? meshPort }))
-}
-
-/** The addresses of a waypoint as a Gateway's status has them. */
-export function statusAddresses(
-  waypoint: ActiveWaypoint,
-  options: TranslateOptions,
-): readonly { readonly type: 'IPAddress' | 'Hostname'; readonly value: string }[] {
-  const hosts = new Set(waypointAddresses(waypoint, options).map(({ host }) => host))
-  return [...hosts].map((value) => ({ type: isIP(value) === 0 ? 'Hostname' : 'IPAddress', value }))
+  return { kind: 'waypoint', namespace, name, identity: formatSpiffeId({ trustDomain, namespace, serviceAccount: name }), addresses }
 }
 
 /** The one thing to do so that `namespace` gets a waypoint, as the end of a sentence. */
@@ -130,7 +123,12 @@ function readListeners(gateway: Gateway): readonly ListenerInfo[] {
   return listeners
 }
 
-function refusalOf(listeners: readonly ListenerInfo[], winner: ActiveWaypoint | undefined): GatewayInfo['refusal'] {
+function isEnding({ metadata }: Gateway): boolean {
+  return metadata.deletionTimestamp !== undefined
+}
+
+function refusalOf(gateway: Gateway, listeners: readonly ListenerInfo[], winner: ActiveWaypoint | undefined): GatewayInfo['refusal'] {
+  if (isEnding(gateway)) return { reason: 'Pending', message: 'The Gateway is being deleted' }
   if (!listeners.some(({ refusal }) => refusal === undefined)) {
     return {
       reason: 'ListenersNotValid',

@@ -3,14 +3,15 @@ import type { ResourceSet } from '../api/resources.ts'
 import type { WorkloadEntry } from '../model/entries.ts'
 import { formatSpiffeId } from '../model/identity.ts'
 import { isEnrolled } from './labels.ts'
+import type { TranslateOptions } from './options.ts'
 
 /** The SPIFFE id under which a pod speaks. */
 export function podIdentity(pod: Pod, trustDomain: string): string {
   return formatSpiffeId({ trustDomain, namespace: pod.metadata.namespace ?? '', serviceAccount: serviceAccountOf(pod) })
 }
 
-/** One entry for each pod that can be reached: it has an address and is not over. */
-export function workloadEntries(resources: ResourceSet, trustDomain: string): WorkloadEntry[] {
+/** One entry for each pod that can be reached: it has an address and is not over. Without a node agent none is reached by HBONE. */
+export function workloadEntries(resources: ResourceSet, { trustDomain, nodeAgent }: TranslateOptions): WorkloadEntry[] {
   const entries: WorkloadEntry[] = []
   for (const pod of resources.Pod.values()) {
     const addresses = addressesOf(pod)
@@ -22,7 +23,7 @@ export function workloadEntries(resources: ResourceSet, trustDomain: string): Wo
       addresses,
       serviceAccount: serviceAccountOf(pod),
       identity: podIdentity(pod, trustDomain),
-      enrolled: isEnrolled(resources, pod),
+      enrolled: nodeAgent !== false && isEnrolled(resources, pod),
       ...(pod.spec?.nodeName === undefined ? {} : { node: pod.spec.nodeName }),
     })
   }

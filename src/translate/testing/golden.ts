@@ -13,10 +13,14 @@ interface OptionsDocument {
   readonly waypointAddresses?: Readonly<Record<NamespacedName, readonly SocketAddress[]>>
   readonly readyWaypoints?: readonly NamespacedName[]
   readonly hbonePort?: number
+  readonly nodeAgent?: boolean
+  readonly infraProblems?: Readonly<Record<NamespacedName, string>>
 }
 
-/** What a `# show:` line can choose; without one everything is shown. */
-const sections = ['service', 'endpoints', 'routes', 'workload', 'waypoint', 'statuses', 'warnings'] as const
+/** What a `# show:` line can choose; without one everything but `infra` is. */
+const sections = ['service', 'endpoints', 'routes', 'workload', 'waypoint', 'statuses', 'infra', 'warnings'] as const
+/** Without a `# show:` line, what is the same for every waypoint stays out. */
+const usual = sections.filter((section) => section !== 'infra')
 
 /** Reads the objects and options of an input. */
 export function readInput(text: string): { readonly objects: readonly Resource[]; readonly options: TranslateOptions } {
@@ -31,6 +35,8 @@ export function readInput(text: string): { readonly objects: readonly Resource[]
       ...(given?.waypointAddresses === undefined ? {} : { waypointAddresses: new Map(Object.entries(given.waypointAddresses)) }),
       ...(given?.readyWaypoints === undefined ? {} : { readyWaypoints: new Set(given.readyWaypoints) }),
       ...(given?.hbonePort === undefined ? {} : { hbonePort: given.hbonePort }),
+      ...(given?.nodeAgent === undefined ? {} : { nodeAgent: given.nodeAgent }),
+      ...(given?.infraProblems === undefined ? {} : { infraProblems: new Map(Object.entries(given.infraProblems)) }),
     },
   }
 }
@@ -38,14 +44,15 @@ export function readInput(text: string): { readonly objects: readonly Resource[]
 /** The golden output of an input: the sections that it shows, small maps and lists on one line. */
 export function renderGolden(text: string): string {
   const { objects, options } = readInput(text)
-  const { snapshot, statuses, warnings } = translate(resourceSetOf(objects), options)
-  const shown = /^# show: (.*)$/m.exec(text)?.[1]?.split(/[ ,]+/) ?? sections
+  const { snapshot, statuses, warnings, infra } = translate(resourceSetOf(objects), options)
+  const shown = /^# show: (.*)$/m.exec(text)?.[1]?.split(/[ ,]+/) ?? usual
   for (const each of shown) if (!sections.some((section) => section === each)) throw new Error(`# show: knows no ${each}`)
   const entries = [...snapshot].filter(([, { kind }]) => shown.includes(kind)).map(([key, entry]) => [key, withoutKey(entry)] as const)
   const byRef = Object.fromEntries(statuses.map((status) => [describeRef(status.ref), renderStatus(status)]))
   const document = new Document({
     ...(entries.length === 0 ? {} : { snapshot: Object.fromEntries(entries) }),
     ...(shown.includes('statuses') && statuses.length > 0 ? { statuses: byRef } : {}),
+    ...(shown.includes('infra') ? { infra: Object.fromEntries(infra.map((each) => [`${each.namespace}/${each.name}`, withoutKey(each)])) } : {}),
     ...(shown.includes('warnings') && warnings.length > 0
       ? { warnings: warnings.map(({ ref, field, message, advice }) => ({ of: describeRef(ref), field, message, advice })) }
       : {}),
