@@ -26,3 +26,8 @@ export function withRotation(state: CaState, rotation: RotationState, added: rea
   const all = new Map([...state.authorities, ...added].map((each) => [each.id, each]))
   return { ...state, rotation, authorities: rotation.trusted.flatMap((id) => all.get(id) ?? []) }
 }
+
+/** The state with `authority` in the place of the one with the same root: another key or chain below a root that is trusted already. */
+export function withAuthority(state: CaState, authority: Authority): CaState {
+  return { ...state, authorities: state.authorities.map((each) => (each.id === authority.id ? authority : each)) }
+}

@@ -45,6 +45,14 @@ export interface Ca {
    */
   readonly rotate: (step: RotationStep, options?: { readonly force?: boolean }) => Promise<RotationState>
   readonly rotation: () => RotationState
+  /** Everything, keys too: for whoever keeps the store. */
+  readonly state: () => CaState
+  /**
+   * Goes on from a state that another process kept in the same store, or that was kept there in another way than by `rotate`.
+   * Whether it may follow on the present one is judged before, by `whyNotNext`.
+   * @throws {CaError} `store-mismatch`
+   */
+  readonly adopt: (state: CaState) => Promise<void>
 }
 
 /**
@@ -57,17 +65,28 @@ export async function createCa(options: CaOptions): Promise<Ca> {
   const newRoot = options.newRoot ?? (() => makeRoot(trustDomain, { nowMs: clock.now() }))
   if (!isTrustDomain(trustDomain)) throw new CaError('bad-identity', `${JSON.stringify(trustDomain)} can not be a trust domain`)
   let state = (await store.load()) ?? (await store.create(firstState(trustDomain, await newRoot(), clock.now())))
-  if (state.trustDomain !== trustDomain) throw new CaError('store-mismatch', `the store belongs to the trust domain ${state.trustDomain}, not ${trustDomain}`)
+  checkTrustDomain(state, trustDomain)
   const listeners = new Set<(trustBundlePem: readonly string[]) => void>()
   let last: Promise<unknown> = Promise.resolve()
+
+  const become = (next: CaState): void => {
+    const changed = trustBundle(next).join() !== trustBundle(state).join()
+    state = next
+    if (changed) for (const listener of [...listeners]) listener(trustBundle(next))
+  }
+
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const done = last.then(work)
+    last = done.catch(() => undefined)
+    return done
+  }
 
   const step = async (name: RotationStep, force: boolean): Promise<RotationState> => {
     const before = state
     const next = await nextState(before, name, { nowMs: clock.now(), settleMs: lifetimeMs, force, newRoot })
     if (next === before) return before.rotation
     await store.save(next)
-    state = next
-    if (trustBundle(next).join() !== trustBundle(before).join()) for (const listener of listeners) listener(trustBundle(next))
+    become(next)
     return next.rotation
   }
 
@@ -81,13 +100,20 @@ export async function createCa(options: CaOptions): Promise<Ca> {
       listeners.add(own)
       return () => listeners.delete(own)
     },
-    rotate: (name, { force = false } = {}) => {
-      const done = last.then(() => step(name, force))
-      last = done.catch(() => undefined)
-      return done
-    },
+    rotate: (name, { force = false } = {}) => inTurn(() => step(name, force)),
     rotation: () => state.rotation,
+    state: () => state,
+    adopt: (next) =>
+      inTurn(() => {
+        checkTrustDomain(next, trustDomain)
+        become(next)
+        return Promise.resolve()
+      }),
   }
+}
+
+function checkTrustDomain(state: CaState, trustDomain: string): void {
+  if (state.trustDomain !== trustDomain) throw new CaError('store-mismatch', `the store belongs to the trust domain ${state.trustDomain}, not ${trustDomain}`)
 }
 
 function firstState(trustDomain: string, root: Authority, nowMs: number): CaState {

@@ -120,12 +120,18 @@ function hasCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code
 }
 
-function formatState({ trustDomain, rotation, authorities }: CaState): string {
+/** A CA as text, keys and all: what every store keeps. */
+export function formatState({ trustDomain, rotation, authorities }: CaState): string {
   const kept = authorities.map(({ rootPem, intermediatesPem, privateKeyPem }) => ({ rootPem, intermediatesPem, privateKeyPem }))
   return `${JSON.stringify({ format, trustDomain, rotation, authorities: kept }, undefined, 2)}\n`
 }
 
-function parseState(text: string, path: string): CaState {
+/**
+ * Reads what `formatState` wrote, and proves that all parts of it belong together.
+ * @param path where it was kept, for the error
+ * @throws {CaError} `store-corrupt`; the message quotes nothing of `text`, which holds keys
+ */
+export function parseState(text: string, path: string): CaState {
   try {
     const { format: found, trustDomain, rotation, authorities } = readJson(text)
     if (found !== format) throw new Error(`its format is ${JSON.stringify(found)}, not ${format}`)
@@ -157,9 +163,9 @@ function parseAuthority(value: unknown): CaState['authorities'][number] {
 function parseRotation(value: unknown): RotationState {
   const { phase, signing, trusted, generation, sinceMs } = value as Record<keyof RotationState, unknown>
   if (phase !== 'steady' && phase !== 'introduced' && phase !== 'signing') throw new Error(`its phase is ${JSON.stringify(phase)}`)
-  if (typeof signing !== 'string' || typeof generation !== 'number' || typeof sinceMs !== 'number') throw new Error('a part of its rotation is missing')
+  if (typeof signing !== 'string' || !Number.isSafeInteger(generation) || !Number.isFinite(sinceMs)) throw new Error('a part of its rotation is missing')
   if (!Array.isArray(trusted) || !trusted.every((each) => typeof each === 'string')) throw new Error('it does not say which roots are trusted')
   const expected = { steady: trusted[0], introduced: trusted[0], signing: trusted[1] }[phase]
   if (trusted.length !== (phase === 'steady' ? 1 : 2) || signing !== expected) throw new Error('its rotation contradicts itself')
-  return { phase, signing, trusted, generation, sinceMs }
+  return { phase, signing, trusted, generation: Number(generation), sinceMs: Number(sinceMs) }
 }
