@@ -63,3 +63,21 @@ export const permissions: readonly Permission[] = [
     reason: 'a root or intermediate that you bring',
   },
 ]
+
+/** A rule as a Role has it. Source: rbac.authorization.k8s.io/v1 PolicyRule. */
+export interface PolicyRule {
+  readonly apiGroups: readonly string[]
+  readonly resources: readonly string[]
+  readonly resourceNames?: readonly string[]
+  readonly verbs: readonly string[]
+}
+
+/** The rules of the controller's ClusterRole (`cluster`) or Role (`own`). @param ownCaSecret name of the Secret with a CA of the user's own */
+export function policyRules(scope: Permission['scope'], ownCaSecret?: string): readonly PolicyRule[] {
+  return permissions
+    .filter((each) => each.scope === scope && (each.onlyWith === undefined || ownCaSecret !== undefined))
+    .map(({ group, resources, verbs, names, onlyWith }) => {
+      const resourceNames = onlyWith === 'own-ca' && ownCaSecret !== undefined ? [ownCaSecret] : names
+      return { apiGroups: [group], resources, ...(resourceNames === undefined ? {} : { resourceNames }), verbs }
+    })
+}
