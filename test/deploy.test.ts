@@ -99,7 +99,7 @@ describe('the chart and what is made from it', () => {
     const parts = [
       'images.example/mesh/waymark@sha256:0123456789abcdef', 'imagePullPolicy: Always', '--image-pull-secret=second', '--trust-domain=mesh.example', '--svid-lifetime=1800',
       '--own-ca-secret=mesh-intermediate', 'replicas: 3', 'cpu: 250m', 'kubernetes.io/os: linux', 'node-role.kubernetes.io/control-plane', 'key: pool', 'priorityClassName: system-cluster-critical',
-      'team: platform', 'example.com/note', '--image=images.example/mesh/waymark:other', '--access-log=json', '--otlp-endpoint=http://collector.telemetry:4318', 'interval: 15s', 'release: prometheus',
+      'team: platform', 'example.com/note', '--image=images.example/mesh/waymark:other', '--access-log=none', '--otlp-endpoint=http://collector.telemetry:4318', 'interval: 15s', 'release: prometheus',
     ]
     for (const part of parts) assert.ok(text.includes(part), part)
     assert.ok(!text.includes('kind: GatewayClass'))

@@ -27,7 +27,7 @@
 # to tell changes of that as Events
 - apiGroups: ["events.k8s.io"]
   resources: ["events"]
-  verbs: ["create", "patch"]
+  verbs: ["create"]
 # namespaces labelled `waymark.dev/waypoint: auto` get their Gateway
 - apiGroups: ["gateway.networking.k8s.io"]
   resources: ["gateways"]
@@ -52,11 +52,11 @@
 - apiGroups: ["autoscaling"]
   resources: ["horizontalpodautoscalers"]
   verbs: ["get", "list", "watch", "create", "patch", "delete"]
-# the mesh's roots in each of its namespaces
+# the mesh's roots in each of its namespaces; server-side apply names what it creates, so that right can be restricted too
 - apiGroups: [""]
   resources: ["configmaps"]
   resourceNames: ["waymark-trust-bundle"]
-  verbs: ["create", "patch", "delete"]
+  verbs: ["get", "create", "patch", "delete"]
 # to learn whose token asks for a certificate
 - apiGroups: ["authentication.k8s.io"]
   resources: ["tokenreviews"]
