@@ -10,9 +10,9 @@ export interface WaypointParameters {
   readonly replicas: number
   readonly autoscaling: { readonly minReplicas: number; readonly maxReplicas: number; readonly cpuPercent: number } | undefined
   readonly resources: { readonly requests: Quantities; readonly limits: Quantities }
-  /** `json`: a line for each request on stdout. */
-  readonly accessLog: 'none' | 'json'
-  /** Base URL of an OTLP/HTTP receiver. */
+  /** `json`: a line for each request on stdout; undefined: as the installation has it. */
+  readonly accessLog: 'none' | 'json' | undefined
+  /** Base URL of an OTLP/HTTP receiver; undefined: the installation's, if it has one. */
   readonly otlpEndpoint: string | undefined
   /** Seconds that requests in flight get when a pod ends. */
   readonly drainSeconds: number

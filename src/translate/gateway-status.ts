@@ -73,11 +73,13 @@ function programmedCondition({ key, gateway, refusal }: GatewayInfo, addresses: 
   const generation = generationOf(gateway)
   if (refusal !== undefined) return fails('Programmed', 'Invalid', 'A Gateway that is not accepted gets no waypoint', generation)
   const inTheWay = infraProblems?.get(key)
-  if (inTheWay !== undefined) return fails('Programmed', 'InfrastructureFailed', inTheWay, generation)
+  const serves = readyWaypoints?.has(key) === true && addresses > 0
+  if (inTheWay !== undefined && !serves) return fails('Programmed', 'InfrastructureFailed', inTheWay, generation)
   if (readyWaypoints === undefined) return unknown('Programmed', 'Pending', 'What the waypoint holds is not known here', generation)
   if (!readyWaypoints.has(key)) return fails('Programmed', 'Pending', 'No ready waypoint holds the present configuration yet', generation)
   if (addresses === 0) return fails('Programmed', 'AddressNotAssigned', 'The waypoint has no address yet', generation)
-  return holds('Programmed', 'Programmed', 'A ready waypoint holds the present configuration', generation)
+  const but = inTheWay === undefined ? '' : `, but not all of it is as it should be: ${inTheWay}`
+  return holds('Programmed', 'Programmed', `A ready waypoint holds the present configuration${but}`, generation)
 }
 
 function listenerStatus(info: ListenerInfo, programmed: Condition, generation: number, attachedRoutes: number): ListenerStatus {
