@@ -68,6 +68,8 @@ export interface ApiServer {
   readonly counts: () => ReadonlyMap<string, number>
   /** Requests that wrote so far, whatever their answer, newest last; only the last 10,000 are kept. */
   readonly writes: () => readonly ApiRequest[]
+  /** How many that were, however many. */
+  readonly writeCount: () => number
   /** Starts counting anew. */
   readonly resetCounts: () => void
   readonly kubeConfig: (user?: { readonly token?: string; readonly namespace?: string }) => KubeConfig
@@ -94,6 +96,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
   })
   const counts = new Map<string, number>()
   let writes: ApiRequest[] = []
+  let writeCount = 0
   const clients: KubeClient[] = []
 
   const findKind = (name: string, group?: string): ServedKind | undefined => {
@@ -161,6 +164,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     counts.set(counted, (counts.get(counted) ?? 0) + 1)
     if (isWrite(request)) {
       writes.push(request)
+      writeCount++
       if (writes.length > 20_000) writes = writes.slice(-10_000)
     }
     const fail = (error: unknown): void => {
@@ -246,7 +250,9 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     tokens,
     counts: () => counts,
     writes: () => writes.slice(-10_000),
+    writeCount: () => writeCount,
     resetCounts: () => {
+      writeCount = 0
       counts.clear()
       writes = []
     },

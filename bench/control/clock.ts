@@ -1,0 +1,8 @@
+/** Milliseconds of the machine's monotonic clock, which all its processes share. */
+export function monotonicMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

@@ -1,0 +1,83 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { createWriteStream, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+
+const root = new URL('../..', import.meta.url).pathname
+
+/**
+ * Compiles the program into `target`, as the image has it: what Node needs to run TypeScript takes memory of its own.
+ * @returns path of its main file
+ * @throws if it can not be compiled
+ */
+export function compileProgram(target: string): string {
+  const settings = join(target, 'tsconfig.json')
+  const compilerOptions = { noEmit: false, noCheck: true, rewriteRelativeImportExtensions: true, removeComments: true, rootDir: root, outDir: target }
+  const folders = ['src', 'waypoint', 'ca', 'crds']
+  const exclude = folders.flatMap((folder) => ['**/*.test.ts', '**/testing/**', '**/testdata/**'].map((glob) => join(root, folder, glob)))
+  writeFileSync(settings, JSON.stringify({ extends: join(root, 'tsconfig.json'), compilerOptions, include: folders.map((folder) => join(root, folder)), exclude }))
+  const done = spawnSync(process.execPath, [join(root, 'node_modules/@typescript/native/bin/tsc'), '--project', settings], { encoding: 'utf8' })
+  if (done.status !== 0) throw new Error(`the program can not be compiled:\n${done.stdout}${done.stderr}`)
+  rmSync(settings)
+  const { type, version, name } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, unknown>
+  writeFileSync(join(target, 'package.json'), JSON.stringify({ name, version, type }))
+  symlinkSync(join(root, 'node_modules'), join(target, 'node_modules'))
+  return join(target, 'src/cli/main.js')
+}
+
+/** A `waymark` process. */
+export interface Program {
+  readonly pid: number
+  readonly ended: () => boolean
+  /** Ends it with a signal, and waits until it has. */
+  readonly end: () => Promise<void>
+}
+
+const running = new Set<ChildProcess>()
+
+/** Starts a command that ends with this process, however that ends. @param log file for what it says */
+export function startProgram(command: readonly string[], env: Readonly<Record<string, string>>, log: string): Program {
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+  const file = createWriteStream(log, { flags: 'a' })
+  child.stdout.pipe(file, { end: false })
+  child.stderr.pipe(file, { end: false })
+  running.add(child)
+  const exited = new Promise<void>((resolve) => {
+    child.once('exit', () => {
+      running.delete(child)
+      resolve()
+    })
+  })
+  if (child.pid === undefined) throw new Error('setpriv could not be started; install the package util-linux')
+  return {
+    pid: child.pid,
+    ended: () => !running.has(child),
+    end: async () => {
+      child.kill('SIGTERM')
+      const timer = setTimeout(() => child.kill('SIGKILL'), 10_000)
+      await exited
+      clearTimeout(timer)
+    },
+  }
+}
+
+/** Ends every program that still runs. */
+export function endPrograms(): void {
+  for (const child of running) child.kill('SIGKILL')
+}
+
+/** A port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+/** Memory that a process holds, MiB: now, and at most so far. Source: proc_pid_status(5), VmRSS and VmHWM. */
+export function memoryOf(pid: number): { readonly now: number; readonly peak: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+  const read = (found: RegExpExecArray | null): number => Number(found?.[1] ?? NaN) / 1024
+  return { now: read(/^VmRSS:\s+(\d+) kB/m.exec(status)), peak: read(/^VmHWM:\s+(\d+) kB/m.exec(status)) }
+}
