@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict'
+import { isChosen, parseSuiteArgs, UsageError } from './args.ts'
+
+describe('the suite\'s options', () => {
+  it('have defaults that work with Docker and kind as they come', () => {
+    assert.deepEqual(parseSuiteArgs([]), {
+      cluster: 'waymark-e2e', nodeImage: undefined, imageBase: 'node:24-bookworm-slim', keep: false, reuse: false, only: [], parallel: 4, timeLimit: 2700, help: false,
+    })
+  })
+  it('keep what is reused', () => {
+    const { keep, reuse } = parseSuiteArgs(['--reuse'])
+    assert.ok(keep && reuse)
+  })
+  it('name what is wrong', () => {
+    for (const [args, what] of [
+      [['--parallel', '0'], /--parallel 0/],
+      [['--parallel', 'many'], /--parallel many/],
+      [['--cluster', 'A B'], /--cluster A B/],
+      [['--nonsense'], /nonsense/],
+      [['stray'], /stray/],
+    ] as const) {
+      assert.throws(() => parseSuiteArgs(args), (error: unknown) => error instanceof UsageError && what.test(error.message))
+    }
+  })
+  it('choose cases by name, group or feature', () => {
+    const one = { name: 'a canary', features: ['HTTPRoute', 'weights'], group: 'traffic' }
+    assert.ok(isChosen(one, []))
+    assert.ok(isChosen(one, ['Canary']))
+    assert.ok(isChosen(one, ['nothing', 'httproute']))
+    assert.ok(isChosen(one, ['traffic']))
+    assert.ok(!isChosen(one, ['grpc']))
+  })
+})

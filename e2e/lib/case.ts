@@ -1,0 +1,83 @@
+import type { Installation } from './install.ts'
+import type { Client } from './client.ts'
+import type { Kube } from './kube.ts'
+import type { KubeObject } from './objects.ts'
+
+/** Namespaces of the standing place; in manifests and in a case's own words they stand for the real ones, whose names are unique. */
+export type Role = string
+
+/** A namespace that is made for cases, and what runs in it. */
+export interface Room {
+  /** Label `waymark.dev/mesh: enabled`; true by default. */
+  readonly mesh?: boolean
+  /** A Gateway `waypoint` and its parameters (data of the ConfigMap); false: none. By default one pod, without autoscaling. */
+  readonly waypoint?: false | Readonly<Record<string, string>>
+  /** Deployments of the test application, by name, labelled `app: NAME`. */
+  readonly apps?: Readonly<Record<string, App>>
+  /** A pod `client` that enters the mesh as service account `client`. */
+  readonly client?: boolean
+}
+
+export interface App {
+  /** What it says of itself; label `version`. */
+  readonly version: string
+  /** Label `app`; `echo` by default. */
+  readonly app?: string
+  /** 1 by default. */
+  readonly replicas?: number
+  /** What the port named `http` is; 8080 by default. */
+  readonly httpPort?: number
+}
+
+export type Place = Readonly<Record<Role, Room>>
+
+/** `traffic`: beside others. `measured` and `disruptive`: alone, in this order after all others. */
+export type Group = 'traffic' | 'measured' | 'disruptive'
+
+/** Something that the mesh does on a cluster: what is there, and what must then be seen. */
+export interface Case {
+  readonly name: string
+  /** Names of Gateway API features (`HTTPRouteRequestTimeout`), or words of ours. */
+  readonly features: readonly string[]
+  /** `traffic` by default. */
+  readonly group?: Group
+  /** Namespaces of its own; without it the case shares the standing place (see place.ts) with others, and its objects bear its own names. */
+  readonly place?: Place
+  /** What is applied before `run`; `metadata.namespace` and every `namespace` in a reference is a role. */
+  readonly manifests: readonly KubeObject[]
+  /** Routes, by name, that will not be in force when `run` begins: they are not waited for. */
+  readonly notInForce?: readonly string[]
+  /** Seconds for `run`; 60 by default. */
+  readonly limitSeconds?: number
+  /** Throws if something is not as it must be. What it returns, if anything, is printed beside its line. */
+  readonly run: (context: Context) => Promise<string | undefined> | Promise<void>
+}
+
+/** What a case has at hand. */
+export interface Context {
+  readonly kube: Kube
+  readonly installation: Installation
+  /** Ends what waits, when the case's time is up or the run is stopped. */
+  readonly signal: AbortSignal
+  /** The real name of a role's namespace. */
+  readonly namespace: (role: Role) => string
+  /** The driver in the namespace's client pod. */
+  readonly client: (role: Role) => Promise<Client>
+  /** `http://SERVICE.NAMESPACE:PORT/PATH`; port 80. */
+  readonly url: (role: Role, service: string, path?: string, port?: number) => string
+  /** `SERVICE.NAMESPACE:PORT`. */
+  readonly target: (role: Role, service: string, port: number) => string
+  /** Objects with real namespaces in place of roles. */
+  readonly placed: (objects: readonly KubeObject[]) => readonly KubeObject[]
+  /** Applies objects, waits until they are in force as with `manifests`, and gives what the server made of them. */
+  readonly apply: (objects: readonly KubeObject[], notInForce?: readonly string[]) => Promise<readonly KubeObject[]>
+  /** Waits until `probe` gives something; see wait.ts. */
+  readonly until: <T>(what: string, probe: () => Promise<T | undefined | false>, withinMs?: number) => Promise<T>
+  /** A line for the log of the run. */
+  readonly log: (line: string) => void
+}
+
+/** A file's cases, with their types. */
+export function defineCases(cases: readonly Case[]): readonly Case[] {
+  return cases
+}

@@ -1,0 +1,112 @@
+import type { ChildProcess } from 'node:child_process'
+import type {
+  GrpcReply, GrpcSpec, LoadResult, LoadSpec, Operation, Operations, Reply, RequestsSpec, TcpReply, TcpSpec, UntilResult, UntilSpec, WebSocketReply, WebSocketSpec,
+} from '../app/protocol.ts'
+import { end } from './command.ts'
+import type { Kube } from './kube.ts'
+import { dialogue, type Dialogue } from './lines.ts'
+
+/** Answers of the entry that only say that news of a Service has not reached it yet. */
+const notYet = ['unknown-destination', 'no-configuration', 'no-waypoint', 'no-endpoint'] as const
+
+export interface RequestOptions {
+  /** Waits, the first time, until the destination is known to the entry; true by default. */
+  readonly settle?: boolean
+}
+
+/** A load that runs in the client's pod. */
+export interface Load {
+  /** When its time is over, or it was stopped. */
+  readonly done: Promise<LoadResult>
+  readonly stop: () => Promise<LoadResult>
+}
+
+/** Sends traffic from a client's pod, through one process there that stays. Nothing but `settle` waits for anything. */
+export interface Client {
+  readonly pod: string
+  /** Headers and bodies are in the replies unless `brief`. */
+  readonly requests: (spec: RequestsSpec, options?: RequestOptions) => Promise<readonly Reply[]>
+  readonly request: (url: string, more?: Omit<RequestsSpec, 'url' | 'count' | 'concurrency'>, options?: RequestOptions) => Promise<Reply>
+  readonly until: (spec: UntilSpec) => Promise<UntilResult>
+  /** Begins when the destination is known; resolves as soon as the load runs. */
+  readonly load: (spec: LoadSpec, options?: RequestOptions) => Promise<Load>
+  readonly grpc: (spec: GrpcSpec) => Promise<readonly GrpcReply[]>
+  readonly tcp: (spec: TcpSpec) => Promise<readonly TcpReply[]>
+  readonly websocket: (spec: WebSocketSpec) => Promise<WebSocketReply>
+  readonly close: () => void
+}
+
+/**
+ * Starts the driver in a client's pod.
+ * @param container where the driver runs
+ * @throws when a question is asked and the driver is gone, with what kubectl said
+ */
+export function startClient(kube: Kube, namespace: string, pod = 'client', container = 'driver'): Client {
+  const child: ChildProcess = kube.start(['exec', '-i', '-n', namespace, pod, '-c', container, '--', 'node', '/app/main.ts', 'drive'])
+  let said = ''
+  child.stderr?.on('data', (text: Buffer) => (said = `${said}${text.toString()}`.slice(-2_000)))
+  if (child.stdin === null || child.stdout === null) throw new Error('kubectl was started without pipes')
+  const talk: Dialogue = dialogue(child.stdin, child.stdout)
+  child.once('error', (error) => talk.fail(error))
+  child.once('close', () => talk.fail(new Error(`the driver in ${namespace}/${pod} is gone: ${said.trim()}`)))
+
+  const ask = <Name extends Operation>(name: Name, spec: Operations[Name]['spec'], limitMs: number): Promise<Operations[Name]['result']> =>
+    within(limitMs, `${name} in ${namespace}/${pod}`, talk.ask(name, spec).result)
+
+  const known = new Map<string, Promise<void>>()
+  /** News of a Service that was just made reach the entry after a moment; the first request to a host and port waits for that. */
+  const settle = async (spec: RequestsSpec, { settle: wanted = true }: RequestOptions): Promise<void> => {
+    if (!wanted || spec.via === 'direct') return
+    const { host } = new URL(spec.url)
+    const knowing = known.get(host) ?? ask('until', { url: `http://${host}/`, reasonOtherThan: notYet, everyMs: 50, withinMs: 30_000, ...(spec.via === undefined ? {} : { via: spec.via }) }, 60_000)
+      .then(({ held, reply }) => {
+        if (!held) throw new Error(`http://${host}/ was not reached within 30 s: ${reply.status} ${reply.reason ?? reply.error ?? ''} ${reply.body ?? ''}`)
+      })
+    known.set(host, knowing)
+    await knowing
+  }
+  const requests: Client['requests'] = async (spec, options = {}) => {
+    await settle(spec, options)
+    const { count = 1, concurrency = 1, timeoutMs = 15_000 } = spec
+    return ask('requests', spec, 30_000 + Math.ceil(count / concurrency) * timeoutMs)
+  }
+  return {
+    pod, requests,
+    request: async (url, more = {}, options = {}) => {
+      const [reply] = await requests({ url, ...more }, options)
+      if (reply === undefined) throw new Error('the driver gave no reply')
+      return reply
+    },
+    until: (spec) => ask('until', spec, (spec.withinMs ?? 30_000) + 30_000),
+    load: async (spec, options = {}) => {
+      await settle(spec, options)
+      const { id, result } = talk.ask('load', spec)
+      const done = within(spec.forSeconds * 1000 + 60_000, `the load in ${namespace}/${pod}`, result)
+      done.catch(() => {})
+      return {
+        done,
+        stop: async () => {
+          await ask('stop', { id }, 10_000)
+          return done
+        },
+      }
+    },
+    grpc: (spec) => ask('grpc', spec, 60_000 + (spec.count ?? 1) * 1_000),
+    tcp: (spec) => ask('tcp', spec, 30_000 + (spec.count ?? 1) * (spec.timeoutMs ?? 10_000)),
+    websocket: (spec) => ask('websocket', spec, 30_000),
+    close: () => {
+      child.stdin?.end()
+      end(child, 'SIGTERM')
+    },
+  }
+}
+
+async function within<T>(limitMs: number, what: string, work: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new Error(`${what} took longer than ${limitMs / 1000} s`)), limitMs)
+  try {
+    return await Promise.race([work, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}

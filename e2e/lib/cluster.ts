@@ -1,0 +1,53 @@
+import { mkdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { run } from './command.ts'
+
+export const root = join(import.meta.dirname, '../..')
+
+export interface ClusterOptions {
+  readonly name: string
+  /** Undefined: kind's own. */
+  readonly nodeImage: string | undefined
+  /** Where its credentials go; undefined: where kubectl looks by default, and they become the current ones. */
+  readonly kubeconfig: string | undefined
+  readonly signal: AbortSignal
+}
+
+/** The programs that the suite needs; the first that is missing is named. */
+export async function needTools(signal: AbortSignal): Promise<void> {
+  await run('docker', ['version', '--format', '{{.Server.Version}}'], { signal, timeoutMs: 20_000 })
+  await run('kind', ['version'], { signal, timeoutMs: 20_000 })
+  await run('kubectl', ['version', '--client'], { signal, timeoutMs: 20_000 })
+  await run('helm', ['version', '--short'], { signal, timeoutMs: 20_000 })
+}
+
+export async function hasCluster(name: string, signal: AbortSignal): Promise<boolean> {
+  const { stdout } = await run('kind', ['get', 'clusters'], { signal })
+  return stdout.split('\n').includes(name)
+}
+
+/** Makes the cluster of kind-config.yaml and waits until its nodes are ready. */
+export async function createCluster({ name, nodeImage, kubeconfig, signal }: ClusterOptions): Promise<void> {
+  const image = nodeImage === undefined ? [] : ['--image', nodeImage]
+  await run('kind', ['create', 'cluster', '--name', name, '--config', join(root, 'kind-config.yaml'), '--wait', '180s', ...image, ...at(kubeconfig)], { signal, timeoutMs: 600_000 })
+}
+
+/** Writes the credentials of a cluster that is there. */
+export async function useCluster({ name, kubeconfig, signal }: ClusterOptions): Promise<void> {
+  await run('kind', ['export', 'kubeconfig', '--name', name, ...at(kubeconfig)], { signal })
+}
+
+/** Without a signal: it is also called when the run was stopped. */
+export async function deleteCluster(name: string, kubeconfig: string | undefined): Promise<void> {
+  await run('kind', ['delete', 'cluster', '--name', name, ...at(kubeconfig)], { timeoutMs: 180_000 })
+}
+
+export async function loadImages(name: string, images: readonly string[], signal: AbortSignal): Promise<void> {
+  await run('kind', ['load', 'docker-image', '--name', name, ...images], { signal, timeoutMs: 300_000 })
+}
+
+function at(kubeconfig: string | undefined): readonly string[] {
+  if (kubeconfig === undefined) return []
+  mkdirSync(dirname(kubeconfig), { recursive: true })
+  return ['--kubeconfig', kubeconfig]
+}

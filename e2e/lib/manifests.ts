@@ -1,0 +1,146 @@
+import { gatewayNameLabel, install, configLabel } from '../../src/model/install.ts'
+import type { App, Role, Room } from './case.ts'
+import type { KubeObject } from './objects.ts'
+
+/** What the suite's pods are made of. */
+export interface Images {
+  readonly waymark: string
+  readonly app: string
+}
+
+/** Ports of the test application's Services. */
+export const appPorts = [
+  { name: 'http', port: 80, targetPort: 'http' },
+  { name: 'grpc', port: 9090, targetPort: 'grpc', appProtocol: 'grpc' },
+  { name: 'tcp', port: 9000, targetPort: 'tcp', appProtocol: 'tcp' },
+] as const
+
+const restricted = {
+  pod: { runAsNonRoot: true, runAsUser: 1000, runAsGroup: 1000, fsGroup: 1000, seccompProfile: { type: 'RuntimeDefault' } },
+  container: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } },
+}
+
+const env = [
+  { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+  { name: 'POD_NAMESPACE', valueFrom: { fieldRef: { fieldPath: 'metadata.namespace' } } },
+  { name: 'VERSION', valueFrom: { fieldRef: { fieldPath: "metadata.labels['version']" } } },
+]
+
+/** One waypoint pod is enough for most cases, and asks for little. */
+const smallWaypoint = { replicas: '1', cpuRequest: '10m', memoryRequest: '64Mi' }
+
+/** Everything that a room has, its Namespace first. */
+export function roomObjects(role: Role, room: Room, images: Images): readonly KubeObject[] {
+  const { mesh = true, waypoint = smallWaypoint, apps = {}, client = false } = room
+  return [
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: role, labels: { 'waymark.dev/e2e': 'true', ...(mesh ? { 'waymark.dev/mesh': 'enabled' } : {}) } } },
+    ...(waypoint === false ? [] : waypointObjects(role, { ...smallWaypoint, ...waypoint })),
+    ...Object.entries(apps).map(([name, app]) => appDeployment(role, name, app, images)),
+    ...(client ? clientObjects(role, images) : []),
+  ]
+}
+
+/** A Gateway of class `waypoint` and its parameters. */
+export function waypointObjects(role: Role, parameters: Readonly<Record<string, string>>): readonly KubeObject[] {
+  return [
+    { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'waypoint-parameters', namespace: role, labels: { [configLabel]: 'parameters' } }, data: parameters },
+    {
+      apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway', metadata: { name: 'waypoint', namespace: role },
+      spec: {
+        gatewayClassName: 'waypoint',
+        listeners: [{ name: 'mesh', port: 15008, protocol: 'HBONE' }],
+        infrastructure: { parametersRef: { group: '', kind: 'ConfigMap', name: 'waypoint-parameters' } },
+      },
+    },
+  ]
+}
+
+/** The test application; at its end it serves on until traffic has ceased. */
+export function appDeployment(role: Role, name: string, { version, app = 'echo', replicas = 1, httpPort = 8080 }: App, images: Images): KubeObject {
+  const labels = { app, version }
+  return {
+    apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name, namespace: role },
+    spec: {
+      replicas,
+      selector: { matchLabels: labels },
+      strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
+      template: {
+        metadata: { labels },
+        spec: {
+          automountServiceAccountToken: false, enableServiceLinks: false, terminationGracePeriodSeconds: 30, securityContext: restricted.pod,
+          containers: [{
+            name: 'app', image: images.app, imagePullPolicy: 'IfNotPresent', args: ['serve', '--http', String(httpPort)], env, securityContext: restricted.container,
+            ports: [{ name: 'http', containerPort: httpPort }, { name: 'grpc', containerPort: 9090 }, { name: 'tcp', containerPort: 9000 }],
+            readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 1, failureThreshold: 3 },
+            resources: { requests: { cpu: '10m', memory: '48Mi' } },
+          }],
+        },
+      },
+    },
+  }
+}
+
+/** A pod that enters the mesh as its service account, with a driver beside the entry. */
+export function clientObjects(role: Role, images: Images, name = 'client'): readonly KubeObject[] {
+  const directory = (file: string): string => file.slice(0, file.lastIndexOf('/'))
+  return [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: role } },
+    {
+      apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: role, labels: { app: name, version: 'client' } },
+      spec: {
+        serviceAccountName: name, automountServiceAccountToken: false, enableServiceLinks: false, terminationGracePeriodSeconds: 2, securityContext: restricted.pod,
+        containers: [
+          {
+            name: 'connect', image: images.waymark, imagePullPolicy: 'IfNotPresent', args: ['connect'], env: env.slice(0, 2), securityContext: restricted.container,
+            readinessProbe: { httpGet: { path: '/readyz', port: 15021 }, periodSeconds: 1, failureThreshold: 3 },
+            resources: { requests: { cpu: '10m', memory: '64Mi' } },
+            volumeMounts: [
+              { name: 'token', mountPath: directory(install.tokenFile), readOnly: true },
+              { name: 'trust-bundle', mountPath: directory(install.bundleFile), readOnly: true },
+              { name: 'state', mountPath: install.stateDirectory },
+            ],
+          },
+          {
+            name: 'driver', image: images.app, imagePullPolicy: 'IfNotPresent', command: ['sleep', 'infinity'], env, securityContext: restricted.container,
+            resources: { requests: { cpu: '10m', memory: '48Mi' } },
+          },
+        ],
+        volumes: [
+          { name: 'token', projected: { sources: [{ serviceAccountToken: { audience: install.tokenAudience, expirationSeconds: 3600, path: 'token' } }] } },
+          { name: 'trust-bundle', configMap: { name: install.bundleConfigMap } },
+          { name: 'state', emptyDir: { medium: 'Memory', sizeLimit: '64Mi' } },
+        ],
+      },
+    },
+  ]
+}
+
+/** A Service of the test application with all of its ports, unless told otherwise. @param selector undefined: none */
+export function service(role: Role, name: string, selector: Readonly<Record<string, string>> | undefined, more: object = {}): KubeObject {
+  return {
+    apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: role },
+    spec: { ...(selector === undefined ? {} : { selector }), ports: appPorts, ...more },
+  }
+}
+
+/** A reference to a Service as a parent of routes. */
+export function parent(name: string, more: { readonly namespace?: Role; readonly port?: number; readonly sectionName?: string } = {}): object {
+  return { group: '', kind: 'Service', name, ...more }
+}
+
+/** A reference to a Service as a backend; port 80 unless told otherwise. */
+export function backend(name: string, more: Readonly<Record<string, unknown>> = {}): object {
+  return { name, port: 80, ...more }
+}
+
+type RouteKind = 'HTTPRoute' | 'GRPCRoute' | 'TCPRoute' | 'TLSRoute'
+
+export function route(kind: RouteKind, role: Role, name: string, parents: readonly object[], rules: readonly object[]): KubeObject {
+  return { apiVersion: 'gateway.networking.k8s.io/v1', kind, metadata: { name, namespace: role }, spec: { parentRefs: parents, rules } }
+}
+
+/** Selects the pods of a waypoint. */
+export const waypointSelector = `${gatewayNameLabel}=waypoint`
+
+/** Labels by which Services find the pods of the standing place. */
+export const echo = { both: { app: 'echo' }, v1: { app: 'echo', version: 'v1' }, v2: { app: 'echo', version: 'v2' }, nobody: { app: 'nobody' } } as const

@@ -1,0 +1,109 @@
+import { join } from 'node:path'
+import type { Case, Context } from './case.ts'
+import { collect } from './collect.ts'
+import type { Installation } from './install.ts'
+import type { Kube } from './kube.ts'
+import { applyInForce, makePlace, standingPlace, type Standing } from './place.ts'
+import { placeObject } from './roles.ts'
+import { inParallel, until } from './wait.ts'
+
+export interface RunOptions {
+  readonly kube: Kube
+  readonly installation: Installation
+  readonly parallel: number
+  /** Where logs go when a case fails. */
+  readonly logs: string
+  readonly signal: AbortSignal
+  readonly say: (line: string) => void
+}
+
+export interface Tally {
+  readonly passed: number
+  readonly failed: number
+  readonly failures: readonly string[]
+}
+
+/** Runs cases: those of the group `traffic` several at a time, the others one by one after them. Never throws for a case. */
+export async function runCases(cases: readonly Case[], options: RunOptions): Promise<Tally> {
+  const { kube, installation, parallel, signal, say } = options
+  const failures: string[] = []
+  const open = new Set<Standing>()
+  let passed = 0
+  const isStopped = (): boolean => signal.aborted
+  const begun = (standing: Standing): void => void open.add(standing)
+  let standing: Promise<Standing> | undefined
+  /** Made when the first case asks for it. */
+  const shared = (): Promise<Standing> => (standing ??= makePlace(kube, standingPlace, installation.images, signal, begun))
+
+  const runOne = async (one: Case): Promise<void> => {
+    if (isStopped()) return
+    const start = performance.now()
+    const lasted = (): string => `${((performance.now() - start) / 1000).toFixed(1)} s`
+    // Also what was made only in part.
+    const own: Standing[] = []
+    try {
+      const place = await (one.place === undefined ? shared() : makePlace(kube, one.place, installation.images, signal, (made) => {
+        own.push(made)
+        begun(made)
+      }))
+      const told = await perform(one, place, options)
+      passed++
+      say(`ok    ${one.name} (${lasted()})${told === undefined ? '' : `: ${told}`}`)
+    } catch (error) {
+      failures.push(one.name)
+      say(`FAIL  ${one.name} (${lasted()})\n${indent(error)}`)
+      const folder = join(options.logs, one.name.replace(/[^\w]+/g, '-'))
+      if (!isStopped()) {
+        const places = one.place === undefined ? [...open] : own
+        await collect(kube, [installation.namespace, ...places.flatMap(({ namespaces }) => namespaces)], folder)
+        say(`      logs: ${folder}`)
+      }
+    }
+    for (const made of own) {
+      await made.end()
+      open.delete(made)
+    }
+  }
+
+  const group = (wanted: NonNullable<Case['group']>): readonly Case[] => cases.filter((one) => (one.group ?? 'traffic') === wanted)
+  // Those that make their own namespaces take longest and begin first.
+  const traffic = [...group('traffic')].sort((a, b) => Number(a.place === undefined) - Number(b.place === undefined))
+  await inParallel(traffic, parallel, runOne)
+  for (const one of [...group('measured'), ...group('disruptive')]) await runOne(one)
+  await Promise.all([...open].map((place) => place.end()))
+  return { passed, failed: failures.length, failures }
+}
+
+/** Applies what a case needs and runs it within its time. */
+async function perform(one: Case, place: Standing, { kube, installation, signal, say }: RunOptions): Promise<string | undefined> {
+  const setUp = AbortSignal.any([signal, AbortSignal.timeout(180_000)])
+  const placed: Context['placed'] = (objects) => objects.map((object) => placeObject(object, place.names))
+  await applyInForce(kube, placed(one.manifests), one.notInForce ?? [], setUp)
+
+  const limitMs = (one.limitSeconds ?? 60) * 1000
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(limitMs)])
+  const url: Context['url'] = (role, service, path = '/', port = 80) => `http://${service}.${place.namespace(role)}${port === 80 ? '' : `:${port}`}${path}`
+  const context: Context = {
+    kube, installation, placed, url,
+    signal: limited,
+    namespace: place.namespace,
+    client: place.client,
+    target: (role, service, port) => `${service}.${place.namespace(role)}:${port}`,
+    apply: (objects, notInForce = []) => applyInForce(kube, placed(objects), notInForce, limited),
+    until: (what, probe, withinMs) => until(what, probe, { signal: limited, ...(withinMs === undefined ? {} : { withinMs }) }),
+    log: (line) => say(`      ${one.name}: ${line}`),
+  }
+  const late = Promise.withResolvers<never>()
+  const onAbort = (): void => late.reject(new Error(signal.aborted ? 'the run was stopped' : `it took longer than ${limitMs / 1000} s`))
+  limited.addEventListener('abort', onAbort, { once: true })
+  try {
+    return (await Promise.race([one.run(context), late.promise])) ?? undefined
+  } finally {
+    limited.removeEventListener('abort', onAbort)
+  }
+}
+
+function indent(error: unknown): string {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  return text.split('\n').slice(0, 30).map((line) => `      ${line}`).join('\n')
+}
