@@ -1,24 +1,43 @@
-import type { Duplex } from 'node:stream'
+import { Duplex } from 'node:stream'
 import { backoffMs } from '../kit/backoff.ts'
 import type { Cancel, Clock } from '../kit/clock.ts'
 import type { Issued } from '../model/credentials.ts'
 import type { Identity } from '../model/identity.ts'
-import { apply, type Snapshot } from '../model/snapshot.ts'
+import type { Snapshot } from '../model/snapshot.ts'
+import { openLink, type Dialled, type Kept, type Link } from './link.ts'
+import type { RefusalCause } from './messages.ts'
 import type { Subscriber } from './slice.ts'
-import { createWire, type ClientMessage, type ServerMessage, type Wire } from './wire.ts'
 
 export interface ControllerClientOptions {
-  /** Makes a stream to a controller; called again, after a pause, whenever one ends. */
-  readonly dial: () => Promise<Duplex>
+  /**
+   * Makes a stream to a controller; called again, after a pause, whenever one ends.
+   * @param avoid the address of a controller that is about to end
+   */
+  readonly dial: (avoid?: string) => Promise<Duplex | Dialled>
   readonly subscriber: Subscriber
   readonly identity: Identity
+  /** Name of the pod. */
+  readonly pod?: string | undefined
   readonly clock: Clock
   readonly random?: () => number
+  /** What there is from before: only what has changed since travels. */
+  readonly kept?: Kept | undefined
+  /** Proves the identity for each certificate; not needed on a local socket. */
+  readonly token?: () => Promise<string>
+  /** Milliseconds between signs of life; with it a silent controller is left. */
+  readonly keepAliveMs?: number
+  /** Longest first pause after a failure, milliseconds; default 100. */
+  readonly firstPauseMs?: number
+  /** How long a stream serves before it is replaced by another one, milliseconds. Absent: until it ends. */
+  readonly moveAfterMs?: (dialled: Dialled) => number
   /** Takes each configuration over; it runs when this returns, and is acknowledged then. */
   readonly onSnapshot: (snapshot: Snapshot) => void
+  /** Told what runs, each time that a controller says so. */
+  readonly onConfirmed?: (running: Kept) => void
   readonly onBundle: (trustBundlePem: readonly string[]) => void
   /** Told of every lost or refused stream; the client goes on trying. */
   readonly onTrouble: (message: string) => void
+  readonly onRefused?: (cause: RefusalCause | undefined) => void
 }
 
 /** A data plane process's side of the stream: keeps it up, and keeps what it last heard while it is down. */
@@ -26,87 +45,166 @@ export interface ControllerClient {
   /** Rejects if the stream is down or ends first, or if the CA refuses. */
   readonly sign: (publicKeyPem: string) => Promise<Issued>
   readonly connected: () => boolean
+  /** When a controller last gave a sign of life, milliseconds since the epoch; undefined: never. */
+  readonly heardAtMs: () => number | undefined
+  /** Goes to another controller, or the same anew, as soon as that serves; the present stream serves until then. */
+  readonly move: () => void
   readonly close: () => void
 }
 
-const pauses = { baseMs: 100, maxMs: 10_000 } as const
+const maxPauseMs = 10_000
+/** A stream that held so long was a good one: the next pause is short again. */
+const goodStreamMs = 10_000
+/** How long a new stream may take to take over from the present one. */
+const takeOverMs = 10_000
+/** A controller that ends tells all its subscribers at once: they leave within this time. */
+const leaveWithinMs = 1_000
 
 export function createControllerClient(options: ControllerClientOptions): ControllerClient {
-  const { subscriber, identity, clock, onTrouble } = options
+  const { clock, onTrouble } = options
   const random = options.random ?? Math.random
-  const waiting = new Map<number, { resolve: (issued: Issued) => void; reject: (error: Error) => void }>()
-  let wire: Wire<ServerMessage, ClientMessage> | undefined
-  let snapshot: Snapshot = new Map()
-  let nextId = 1
+  let known = options.kept
+  let delivered: Snapshot | undefined
+  let heardAtMs: number | undefined
+  let current: Link | undefined
+  /** On its way to replace `current`. */
+  let next: Link | undefined
+  let opening = false
   let failures = 0
   let closed = false
-  let cancel: Cancel = () => {}
+  let avoid: string | undefined
+  let cancelRetry: Cancel = () => {}
+  let cancelMove: Cancel = () => {}
   // Asked through a function because it changes across awaits.
   const isClosed = (): boolean => closed
 
-  const receive = (message: ServerMessage): void => {
-    if (message.type !== 'refused') failures = 0
-    switch (message.type) {
-      case 'update':
-        snapshot = apply(message.fresh ? new Map() : snapshot, message.changes)
-        options.onSnapshot(snapshot)
-        return wire?.send({ type: 'ack', version: message.version })
-      case 'bundle':
-        {
-          options.onBundle(message.trustBundlePem)
-          return
-        }
-      case 'signed':
-        waiting.get(message.id)?.resolve(message.issued)
-        return void waiting.delete(message.id)
-      case 'sign-failed':
-        waiting.get(message.id)?.reject(new Error(message.message))
-        return void waiting.delete(message.id)
-      case 'refused':
-        {
-          onTrouble(`the controller refused the stream: ${message.message}`)
-          return
-        }
+  const deliver = (link: Link, { snapshot, hash }: Kept): boolean => {
+    if (link === next) takeOver(link)
+    if (link !== current) return false
+    known = { snapshot, hash }
+    try {
+      if (delivered !== snapshot) options.onSnapshot(snapshot)
+      delivered = snapshot
+      options.onConfirmed?.(known)
+      return true
+    } catch (error) {
+      onTrouble(`the configuration could not be taken over: ${error instanceof Error ? error.message : String(error)}`)
+      return false
     }
   }
 
-  const run = async (): Promise<void> => {
-    try {
-      const stream = await options.dial()
-      if (isClosed()) return void stream.destroy()
-      const current = createWire<ServerMessage, ClientMessage>(stream)
-      wire = current
-      current.onMessage(receive)
-      current.send({ type: 'hello', subscriber, identity })
-      await current.closed
-      onTrouble('the stream from the controller ended')
-    } catch (error) {
-      onTrouble(`no stream from the controller: ${error instanceof Error ? error.message : String(error)}`)
-    }
-    wire = undefined
-    for (const { reject } of waiting.values()) reject(new Error('the stream from the controller ended'))
-    waiting.clear()
-    if (!isClosed()) cancel = clock.after(backoffMs(++failures, { ...pauses, random }), start)
+  const takeOver = (link: Link): void => {
+    const before = current
+    current = link
+    next = undefined
+    avoid = undefined
+    plan(link)
+    before?.close()
   }
-  const start = (): void => void run()
+
+  const plan = (link: Link): void => {
+    cancelMove()
+    if (options.moveAfterMs !== undefined) cancelMove = clock.after(options.moveAfterMs(link.dialled), move)
+  }
+
+  const gone = (link: Link): void => {
+    if (link === next) {
+      next = undefined
+      retryMove()
+      return
+    }
+    if (link !== current) return
+    current = undefined
+    cancelMove()
+    if (isClosed()) return
+    onTrouble('the stream from the controller ended')
+    failures = clock.now() - link.openedAtMs >= goodStreamMs ? 1 : failures + 1
+    if (next !== undefined) takeOver(next)
+    else if (!opening) retry()
+  }
+
+  const pause = (): number => backoffMs(Math.max(1, failures), { baseMs: options.firstPauseMs ?? 100, maxMs: maxPauseMs, random })
+  const retry = (): void => {
+    cancelRetry()
+    cancelRetry = clock.after(pause(), start)
+  }
+  /** The present stream serves on meanwhile: no hurry. */
+  const retryMove = (): void => {
+    cancelMove()
+    if (!isClosed()) cancelMove = clock.after(takeOverMs * (0.5 + random()), move)
+  }
+
+  const open = async (): Promise<void> => {
+    opening = true
+    try {
+      const made = await options.dial(avoid)
+      const dialled = made instanceof Duplex ? { stream: made } : made
+      if (isClosed()) {
+        dialled.stream.destroy()
+        return
+      }
+      const link: Link = openLink(dialled, {
+        subscriber: options.subscriber, identity: options.identity, pod: options.pod, kept: known, clock, keepAliveMs: options.keepAliveMs,
+        token: options.token,
+        onWord: () => (heardAtMs = clock.now()),
+        onState: (state) => deliver(link, state),
+        onBundle: (pems) => {
+          if (link === current || link === next) options.onBundle(pems)
+        },
+        onDrain: () => {
+          if (link !== current) return
+          avoid = dialled.address
+          cancelMove()
+          cancelMove = clock.after(random() * leaveWithinMs, move)
+        },
+        onRefused: (message, cause) => {
+          onTrouble(`the controller refused the stream: ${message}`)
+          options.onRefused?.(cause)
+        },
+      })
+      if (current === undefined) {
+        current = link
+        plan(link)
+      } else {
+        next = link
+        const cancel = clock.after(takeOverMs, () => {
+          if (link === next) link.close()
+        })
+        void link.closed.then(cancel)
+      }
+      void link.closed.then(() => gone(link))
+    } catch (error) {
+      if (isClosed()) return
+      onTrouble(`no stream from the controller: ${error instanceof Error ? error.message : String(error)}`)
+      if (current !== undefined) retryMove()
+      else {
+        failures++
+        retry()
+      }
+    } finally {
+      opening = false
+    }
+  }
+  const start = (): void => {
+    if (!opening && !closed && current === undefined) void open()
+  }
+  const move = (): void => {
+    if (current === undefined) start()
+    else if (!opening && next === undefined && !closed) void open()
+  }
   start()
 
   return {
-    sign: (publicKeyPem) =>
-      new Promise((resolve, reject) => {
-        if (wire === undefined) {
-          reject(new Error('there is no stream from the controller'))
-          return
-        }
-        const id = nextId++
-        waiting.set(id, { resolve, reject })
-        wire.send({ type: 'sign', id, publicKeyPem })
-      }),
-    connected: () => wire !== undefined,
+    sign: (publicKeyPem) => (current ?? next)?.sign(publicKeyPem) ?? Promise.reject(new Error('there is no stream from the controller')),
+    connected: () => current !== undefined,
+    heardAtMs: () => heardAtMs,
+    move,
     close: () => {
       closed = true
-      cancel()
-      wire?.close()
+      cancelRetry()
+      cancelMove()
+      current?.close()
+      next?.close()
     },
   }
 }

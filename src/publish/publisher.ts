@@ -1,17 +1,25 @@
-import { apply, delta, isEmpty, type Delta, type Snapshot } from '../model/snapshot.ts'
-import { slice, type Subscriber } from './slice.ts'
+import { isDeepStrictEqual } from 'node:util'
+import type { Entry, EntryKey } from '../model/entries.ts'
+import type { Snapshot } from '../model/snapshot.ts'
+import type { Subscriber } from './slice.ts'
+import { createView, type EntryChange, type Update, type View } from './view.ts'
 
-/** What a subscriber is told: the changes since the last update it was sent, and the version they lead to. */
-export interface Update {
-  readonly version: number
-  readonly changes: Delta
+export type { Update } from './view.ts'
+
+export interface SubscribeOptions {
+  /** Hash of the slice that the subscriber has already: it gets what leads on from there, or, if that is not remembered, everything. */
+  readonly have?: string | undefined
+  /** Whether it can take an update now; if not, it gets one later, by `flush`, that leads to what is present then. Default: always. */
+  readonly ready?: () => boolean
 }
 
 export interface Subscription {
-  /** Says that the subscriber now runs `version`. */
-  readonly acknowledge: (version: number) => void
+  /** Says that the subscriber now runs the update of that version. @returns its hash; undefined if no such update waits for it */
+  readonly acknowledge: (version: number) => string | undefined
   /** The newest version that it acknowledged; 0: none yet. */
   readonly acknowledged: () => number
+  /** Sends what it could not take before. */
+  readonly flush: () => void
   readonly close: () => void
 }
 
@@ -19,50 +27,178 @@ export interface Subscription {
 export interface Publisher {
   /** @returns the version that this Snapshot became; the same as before if nothing changed */
   readonly publish: (snapshot: Snapshot) => number
-  /** The first update comes at once if there is a Snapshot, and holds the whole slice. */
-  readonly subscribe: (subscriber: Subscriber, onUpdate: (update: Update) => void) => Subscription
+  /** The first update comes at once if there is a Snapshot; it holds the whole slice, or what is missing to what the subscriber has. */
+  readonly subscribe: (subscriber: Subscriber, onUpdate: (update: Update) => void, options?: SubscribeOptions) => Subscription
   readonly version: () => number
+  /** What was published last; it changes in place. */
+  readonly snapshot: () => Snapshot
+  /** Hash of what that subscriber should run now; undefined before the first Snapshot. */
+  readonly hash: (subscriber: Subscriber) => string | undefined
 }
 
-/** A publisher within the process. */
-export function createPublisher(): Publisher {
-  let current: Snapshot | undefined
-  let version = 0
-  const receivers = new Set<() => void>()
+/** Slices without a subscriber that are kept up to date for those who come back. */
+const idleViews = 256
+/** Updates of one subscriber that may wait to be acknowledged. */
+const maxWaiting = 32
 
-  return {
-    version: () => version,
-    publish: (snapshot) => {
-      const changes = delta(current ?? new Map(), snapshot)
-      if (current !== undefined && isEmpty(changes)) return version
-      current = apply(current ?? new Map(), changes)
-      version++
-      for (const receive of receivers) receive()
-      return version
+interface Receiver {
+  readonly view: View
+  readonly receive: () => void
+}
+
+/** A publisher within the process. One changed entry costs one pass over the Snapshot by identity, and work for those whom it concerns. */
+export function createPublisher(): Publisher {
+  let given: Snapshot | undefined
+  const current = new Map<EntryKey, Entry>()
+  let version = 0
+  const views = new Map<string, View>()
+  const referring = new Map<EntryKey, Set<View>>()
+  const receivers = new Map<View, Set<Receiver>>()
+  /** Subscribers that came before the first Snapshot. */
+  let early: (() => void)[] = []
+
+  const index = {
+    add: (key: EntryKey, view: View): void => {
+      const found = referring.get(key)
+      if (found === undefined) referring.set(key, new Set([view]))
+      else found.add(view)
     },
-    subscribe: (subscriber, onUpdate) => {
-      let seen: Snapshot | undefined
-      let acknowledged = 0
-      const receive = (): void => {
-        if (current === undefined) return
-        const part = slice(current, subscriber)
-        const changes = delta(seen ?? new Map(), part)
-        if (seen !== undefined && isEmpty(changes)) {
-          acknowledged = version
-          return
-        }
-        seen = part
-        onUpdate({ version, changes })
-      }
-      receivers.add(receive)
-      receive()
-      return {
-        acknowledge: (upTo) => {
-          acknowledged = Math.max(acknowledged, Math.min(upTo, version))
-        },
-        acknowledged: () => acknowledged,
-        close: () => receivers.delete(receive),
-      }
+    remove: (key: EntryKey, view: View): void => {
+      const found = referring.get(key)
+      found?.delete(view)
+      if (found?.size === 0) referring.delete(key)
     },
   }
+
+  const viewOf = (subscriber: Subscriber): View => {
+    const id = `${subscriber.kind}/${subscriber.namespace}`
+    const found = views.get(id) ?? createView({ kind: subscriber.kind, namespace: subscriber.namespace }, current, version, index)
+    // At the end: the first ones are those that nobody asked for the longest time.
+    views.delete(id)
+    views.set(id, found)
+    if (views.size > idleViews) {
+      let idle = [...views].filter(([, view]) => view !== found && !receivers.has(view))
+      idle = idle.slice(0, Math.max(0, idle.length - idleViews))
+      for (const [key, view] of idle) {
+        views.delete(key)
+        view.close()
+      }
+    }
+    return found
+  }
+
+  /** Which views a change may concern. */
+  const route = (changes: readonly EntryChange[]): ReadonlyMap<View, readonly EntryChange[]> => {
+    const perView = new Map<View, EntryChange[]>()
+    const add = (view: View | undefined, change: EntryChange): void => {
+      if (view === undefined) return
+      const list = perView.get(view)
+      if (list === undefined) perView.set(view, [change])
+      else list.push(change)
+    }
+    for (const change of changes) {
+      const own = views.get(`waypoint/${(change.after ?? change.before)?.namespace ?? ''}`)
+      add(own, change)
+      for (const view of referring.get(change.key) ?? []) if (view !== own) add(view, change)
+    }
+    const entries = [...views.values()].filter(({ subscriber }) => subscriber.kind === 'entry')
+    return new Map<View, readonly EntryChange[]>([...perView, ...entries.map((view) => [view, changes] as const)])
+  }
+
+  const publish = (snapshot: Snapshot): number => {
+    if (given === snapshot) return version
+    const changes = changesTo(snapshot, given, current)
+    const first = given === undefined
+    given = snapshot
+    if (changes.length === 0 && !first) return version
+    version++
+    for (const { key, after } of changes) {
+      if (after === undefined) current.delete(key)
+      else current.set(key, after)
+    }
+    const changed: View[] = []
+    for (const [view, own] of route(changes)) if (view.take(own, version)) changed.push(view)
+    const now = early
+    early = []
+    for (const start of now) start()
+    // All slices are whole before anybody is told.
+    for (const view of changed) for (const { receive } of [...(receivers.get(view) ?? [])]) receive()
+    return version
+  }
+
+  const subscribe = (subscriber: Subscriber, onUpdate: (update: Update) => void, { have, ready = () => true }: SubscribeOptions = {}): Subscription => {
+    let receiver: Receiver | undefined
+    /** Position of what it was sent last; undefined: nothing that is remembered. */
+    let position: number | undefined
+    let began = false
+    let acknowledged = 0
+    let closed = false
+    const waiting = new Map<number, string>()
+
+    const receive = (view: View): void => {
+      if (closed || (began && position === view.position()) || !ready()) return
+      const update = view.updateFrom(position)
+      began = true
+      position = view.position()
+      waiting.set(update.version, update.hash)
+      // One that never acknowledges costs no more than one that is late.
+      for (const old of waiting.keys()) if (waiting.size > maxWaiting) waiting.delete(old)
+      onUpdate(update)
+    }
+    const start = (): void => {
+      if (closed) return
+      const view = viewOf(subscriber)
+      position = have === undefined ? undefined : view.find(have)
+      receiver = { view, receive: () => receive(view) }
+      const all = receivers.get(view)
+      if (all === undefined) receivers.set(view, new Set([receiver]))
+      else all.add(receiver)
+      receive(view)
+    }
+    if (given === undefined) early.push(start)
+    else start()
+    return {
+      acknowledge: (upTo) => {
+        const hash = waiting.get(upTo)
+        if (hash === undefined) return undefined
+        acknowledged = Math.max(acknowledged, upTo)
+        for (const each of waiting.keys()) if (each <= upTo) waiting.delete(each)
+        return hash
+      },
+      acknowledged: () => acknowledged,
+      flush: () => receiver?.receive(),
+      close: () => {
+        closed = true
+        if (receiver === undefined) return
+        const all = receivers.get(receiver.view)
+        all?.delete(receiver)
+        if (all?.size === 0) receivers.delete(receiver.view)
+      },
+    }
+  }
+
+  return {
+    publish,
+    subscribe,
+    version: () => version,
+    snapshot: () => current,
+    hash: (subscriber) => (given === undefined ? undefined : viewOf(subscriber).hash()),
+  }
+}
+
+/** What `snapshot` changes of `current`, which equals `given`. Entries that are deeply equal stay the objects that they were. */
+function changesTo(snapshot: Snapshot, given: Snapshot | undefined, current: Snapshot): readonly EntryChange[] {
+  const changes: EntryChange[] = []
+  let kept = 0
+  for (const [key, after] of snapshot) {
+    if (given?.get(key) === after) {
+      kept++
+      continue
+    }
+    const before = current.get(key)
+    if (before !== undefined) kept++
+    if (before !== after && (before === undefined || !isDeepStrictEqual(before, after))) changes.push({ key, before, after })
+  }
+  if (kept < current.size) for (const [key, before] of current) if (!snapshot.has(key)) changes.push({ key, before, after: undefined })
+  return changes
 }

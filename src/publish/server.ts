@@ -1,77 +1,230 @@
 import type { Duplex } from 'node:stream'
+import type { Clock } from '../kit/clock.ts'
 import type { Issued } from '../model/credentials.ts'
-import { isTrustDomain, type Identity } from '../model/identity.ts'
-import type { Publisher, Subscription } from './publisher.ts'
-import { createWire, type ClientMessage, type ServerMessage } from './wire.ts'
+import { formatSpiffeId, isTrustDomain, sameIdentity, type Identity } from '../model/identity.ts'
+import type { AcknowledgementList } from './acks.ts'
+import { readClientMessage, type ClientMessage, type Hello, type RefusalCause, type ServerMessage } from './messages.ts'
+import type { ControlObserver } from './observer.ts'
+import type { Publisher, Update } from './publisher.ts'
+import type { Subscriber } from './slice.ts'
+import { createWire, encode, keepAlive, type Wire } from './wire.ts'
+
+/** Who a projected token belongs to. */
+export interface ReviewedToken {
+  readonly identity: Identity
+  /** The pod that it is bound to. */
+  readonly pod?: { readonly name: string; readonly uid: string }
+}
+
+/** Asks who a token belongs to. @returns a string that says why it proves nothing @throws if that can't be known now */
+export type ReviewToken = (token: string) => Promise<ReviewedToken | string>
+
+/** Who is at the other end of a stream. */
+export type Caller =
+  /** Somebody of this machine who may act as any identity that `authorize` allows. */
+  | { readonly kind: 'local' }
+  /** Somebody who showed no certificate: may only ask for one, by a token. */
+  | { readonly kind: 'stranger' }
+  /** Somebody with a valid SVID. */
+  | { readonly kind: 'member'; readonly identity: Identity }
 
 export interface SubscriberServerOptions {
   readonly publisher: Publisher
   readonly issue: (identity: Identity, publicKeyPem: string) => Promise<Issued>
   readonly onBundleChange: (listener: (trustBundlePem: readonly string[]) => void) => () => void
-  /** Whether whoever holds this stream may act as `identity`; a string says why not. */
-  readonly authorize: (identity: Identity) => true | string
+  /** Whether that identity may have what the subscriber asks for; a string says why not. */
+  readonly authorize: (identity: Identity, subscriber: Subscriber) => true | string
+  /** Default: `local`. */
+  readonly caller?: Caller
+  /** The roots of now, for those who missed a change. */
+  readonly bundle?: () => readonly string[]
+  /** Needed unless every caller is `local`. */
+  readonly reviewToken?: ReviewToken
+  /** Keeps who is connected and what they run. */
+  readonly acknowledgements?: AcknowledgementList
+  /** Name of this controller's process, told to the other end. */
+  readonly instance?: string
+  /** Milliseconds between signs of life; with it a silent peer is cut off. */
+  readonly keepAlive?: { readonly clock: Clock; readonly intervalMs: number }
+  readonly observer?: ControlObserver
 }
 
-/** Serves one data plane process over `stream`: configuration, certificates and the trust bundle. Returns when it is gone. */
-export async function serveSubscriber(stream: Duplex, options: SubscriberServerOptions): Promise<void> {
-  const wire = createWire<ClientMessage, ServerMessage>(stream)
-  let identity: Identity | undefined
-  let subscription: Subscription | undefined
-  let stopBundles: () => void = () => {}
+/** One stream that is being served. */
+export interface ServedStream {
+  /** Resolves when it is over. */
+  readonly closed: Promise<void>
+  /** Tells the other end to go elsewhere. */
+  readonly drain: () => void
+  /** Says why, and ends it. */
+  readonly refuse: (cause: RefusalCause, message: string) => void
+  readonly close: () => void
+}
 
-  const hello = (message: Extract<ClientMessage, { type: 'hello' }>): void => {
-    const asked = message.identity
-    const refusal = checkHello(message) ?? options.authorize(asked)
-    if (refusal !== true) { wire.end({
-      type: 'refused', message: refusal })
+/** Most bytes of a message from a client: a token and a key, and room. */
+export const maxRequestBytes = 32 * 1024
+/** Tokens that prove nothing, until the stream ends. */
+const maxRefusedTokens = 3
+
+/** Serves one data plane process over `stream`: configuration, certificates and the trust bundle. Resolves when it is gone. */
+export function serveSubscriber(stream: Duplex, options: SubscriberServerOptions): Promise<void> {
+  return serveStream(stream, options).closed
+}
+
+/** As `serveSubscriber`, with a hand on the stream. */
+export function serveStream(stream: Duplex, options: SubscriberServerOptions): ServedStream {
+  const { caller = { kind: 'local' }, observer, acknowledgements } = options
+  const wire: Wire<unknown, ServerMessage> = createWire(stream, maxRequestBytes)
+  /** Whose hello was accepted. */
+  let greeted: Identity | undefined
+  let acknowledge: (version: number, hash: string) => void = () => {}
+  let signing = false
+  let refusedTokens = 0
+  let refused = false
+  const enders: (() => void)[] = []
+
+  const refuse = (cause: RefusalCause, message: string): void => {
+    refused = true
+    observer?.refused?.(cause)
+    wire.end({ type: 'refused', message, cause })
+    // One that does not read does not hear it.
+    const cancel = options.keepAlive?.clock.after(lastWordMs, wire.close)
+    if (cancel !== undefined) enders.push(cancel)
+  }
+
+  const hello = (message: Hello): void => {
+    if (greeted !== undefined) {
+      refuse('protocol', 'one hello a stream')
       return
     }
-    identity = asked
-    stopBundles = options.onBundleChange((trustBundlePem) => wire.send({ type: 'bundle', trustBundlePem }))
-    let fresh = true
-    subscription = options.publisher.subscribe(message.subscriber, (update) => {
-      wire.send({ type: 'update', fresh, ...update })
-      fresh = false
+    const { subscriber } = message
+    const identity = caller.kind === 'member' ? caller.identity : message.identity
+    const refusal = caller.kind === 'stranger' ? 'configuration needs a certificate: ask for one with a token first' : (checkHello(message, identity) ?? options.authorize(identity, subscriber))
+    if (refusal !== true) {
+      refuse('identity', refusal)
+      return
+    }
+    greeted = identity
+    observer?.subscribers?.(subscriber.kind, 1)
+    enders.push(() => observer?.subscribers?.(subscriber.kind, -1))
+    if (options.bundle !== undefined) wire.send({ type: 'bundle', trustBundlePem: options.bundle() })
+    enders.push(options.onBundleChange((trustBundlePem) => wire.send({ type: 'bundle', trustBundlePem })))
+    if (subscriber.kind === 'controller') {
+      if (acknowledgements !== undefined) enders.push(acknowledgements.follow((change) => wire.send({ type: 'acks', ...change })))
+      return
+    }
+    const { namespace, serviceAccount: name } = identity
+    const listed = acknowledgements?.add({ kind: subscriber.kind, namespace, name, pod: message.pod ?? '' })
+    if (listed !== undefined) enders.push(listed.remove)
+    const own = options.publisher.subscribe(
+      subscriber,
+      (update) => {
+        observer?.updated?.(subscriber.kind, update.fresh)
+        const bytes = encodeUpdate(update)
+        observer?.sent?.(bytes.length)
+        wire.sendEncoded(bytes)
+      },
+      { have: message.have, ready: wire.idle },
+    )
+    wire.onIdle(own.flush)
+    acknowledge = (version, hash) => {
+      if (own.acknowledge(version) === hash) listed?.acknowledge(hash)
+    }
+    enders.push(own.close)
+  }
+
+  /** Who the certificate is for. @throws SignRefusal */
+  const proven = async (token: string | undefined): Promise<Identity> => {
+    if (caller.kind === 'local') {
+      if (greeted === undefined) throw new SignRefusal('a stream begins with hello')
+      return greeted
+    }
+    if (token === undefined || options.reviewToken === undefined) throw new SignRefusal('every request for a certificate needs a token of the service account')
+    const reviewed = await options.reviewToken(token).catch((error: unknown) => {
+      observer?.reviewed?.('unavailable')
+      throw error
     })
+    observer?.reviewed?.(typeof reviewed === 'string' ? 'refused' : 'accepted')
+    if (typeof reviewed === 'string') throw new SignRefusal(reviewed)
+    if (caller.kind === 'member' && !sameIdentity(caller.identity, reviewed.identity)) {
+      throw new SignRefusal(`the token is that of ${formatSpiffeId(reviewed.identity)}, the certificate that of ${formatSpiffeId(caller.identity)}`)
+    }
+    return reviewed.identity
   }
 
-  const sign = async (id: number, publicKeyPem: string): Promise<void> => {
-    if (identity === undefined) { wire.end({
-      type: 'refused', message: 'a stream begins with hello' })
+  const sign = async ({ id, publicKeyPem, token }: Extract<ClientMessage, { type: 'sign' }>): Promise<void> => {
+    if (signing) {
+      wire.send({ type: 'sign-failed', id, message: 'one request for a certificate at a time', retryable: true })
       return
     }
+    signing = true
     try {
-      wire.send({ type: 'signed', id, issued: await options.issue(identity, publicKeyPem) })
+      wire.send({ type: 'signed', id, issued: await options.issue(await proven(token), publicKeyPem) })
+      observer?.signed?.(true)
     } catch (error) {
-      wire.send({ type: 'sign-failed', id, message: error instanceof Error ? error.message : String(error) })
+      observer?.signed?.(false)
+      const final = error instanceof SignRefusal
+      wire.send({ type: 'sign-failed', id, message: error instanceof Error ? error.message : String(error), retryable: !final })
+      if (final && caller.kind !== 'local' && ++refusedTokens >= maxRefusedTokens) refuse('token', 'too many tokens that prove nothing')
+    } finally {
+      signing = false
     }
   }
 
-  wire.onMessage((message) => {
-    switch (message.type) {
-      case 'hello':
-        if (identity !== undefined) { wire.end({
-          type: 'refused', message: 'one hello a stream' })
-          return
-        }
-        {
-          hello(message)
-          return
-        }
-      case 'ack':
-        return subscription?.acknowledge(message.version)
-      case 'sign':
-        void sign(message.id, message.publicKeyPem)
+  const receive = (value: unknown): void => {
+    let message: ClientMessage | undefined
+    if (refused) return
+    try {
+      message = readClientMessage(value)
+    } catch (error) {
+      refuse('protocol', error instanceof Error ? error.message : String(error))
+      return
     }
+    switch (message?.type) {
+      case 'hello':
+        hello(message)
+        return
+      case 'ack':
+        acknowledge(message.version, message.hash)
+        return
+      case 'sign':
+        void sign(message)
+        return
+      case 'ping':
+      // A later version's message, which it can do without.
+      case undefined:
+        return
+    }
+  }
+
+  wire.onMessage(receive)
+  if (options.instance !== undefined) wire.send({ type: 'welcome', instance: options.instance })
+  if (options.keepAlive !== undefined) keepAlive(wire, { ...options.keepAlive, send: () => wire.send({ type: 'ping' }), onDead: wire.close })
+  const closed = wire.closed.then(() => {
+    for (const end of enders) end()
   })
-  await wire.closed
-  stopBundles()
-  subscription?.close()
+  return { closed, drain: () => wire.send({ type: 'drain' }), refuse, close: wire.close }
 }
 
-/** Nothing on the stream is believed to have the right shape. */
-function checkHello({ identity, subscriber }: Extract<ClientMessage, { type: 'hello' }>): string | undefined {
-  const text = [identity.trustDomain, identity.namespace, identity.serviceAccount, subscriber.namespace]
-  if (!text.every((each) => typeof each === 'string' && each !== '') || !isTrustDomain(identity.trustDomain)) return 'hello lacks an identity'
+/** Milliseconds that the other end gets to read why its stream ends. */
+const lastWordMs = 2_000
+
+/** The token proves nothing: trying it again is no use. */
+class SignRefusal extends Error {}
+
+const encoded = new WeakMap<Update, Buffer>()
+
+/** Subscribers of one slice are sent the same update: it is put into words once. */
+function encodeUpdate(update: Update): Buffer {
+  let found = encoded.get(update)
+  if (found === undefined) {
+    found = encode({ type: 'update', ...update } satisfies ServerMessage)
+    encoded.set(update, found)
+  }
+  return found
+}
+
+function checkHello({ identity: said, subscriber }: Hello, identity: Identity): string | undefined {
+  if (!isTrustDomain(said.trustDomain)) return 'hello lacks an identity'
+  if (!sameIdentity(said, identity)) return `hello names ${formatSpiffeId(said)}, the certificate ${formatSpiffeId(identity)}`
   return subscriber.namespace === identity.namespace ? undefined : `an identity of ${identity.namespace} may not have the configuration of ${subscriber.namespace}`
 }

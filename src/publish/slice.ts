@@ -8,38 +8,41 @@ export type Subscriber =
   | { readonly kind: 'waypoint'; readonly namespace: string }
   /** A workload's entry to the mesh: every destination, but of the routes only its own namespace's consumer level. */
   | { readonly kind: 'entry'; readonly namespace: string }
+  /** Another controller: no configuration, but what the subscribers of this one have acknowledged. */
+  | { readonly kind: 'controller'; readonly namespace: string }
 
 /** The part of `snapshot` that `subscriber` needs and may see; entries keep their object identity. */
 export function slice(snapshot: Snapshot, subscriber: Subscriber): Snapshot {
-  return subscriber.kind === 'entry' ? sliceForEntry(snapshot, subscriber.namespace) : sliceForWaypoint(snapshot, subscriber.namespace)
+  const referenced = new Set<EntryKey>()
+  if (subscriber.kind === 'waypoint') {
+    for (const entry of snapshot.values()) for (const key of referencesOf(entry, subscriber.namespace)) referenced.add(key)
+  }
+  return new Map([...snapshot].filter(([key, entry]) => isIn(subscriber, entry) || referenced.has(key)).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
 }
 
-function sliceForEntry(snapshot: Snapshot, namespace: string): Snapshot {
-  const part = new Map<EntryKey, Entry>()
-  for (const [key, entry] of snapshot) {
-    if (entry.kind !== 'routes' || (entry.level === 'consumer' && entry.namespace === namespace)) part.set(key, entry)
+/** Whether an entry is in the subscriber's slice for its own sake, not because a route refers to it. */
+export function isIn({ kind, namespace }: Subscriber, entry: Entry): boolean {
+  switch (kind) {
+    case 'waypoint':
+      return entry.kind !== 'workload' && entry.namespace === namespace
+    case 'entry':
+      return entry.kind !== 'routes' || (entry.level === 'consumer' && entry.namespace === namespace)
+    case 'controller':
+      return false
   }
-  return part
 }
 
-function sliceForWaypoint(snapshot: Snapshot, namespace: string): Snapshot {
-  const keys = new Set<EntryKey>()
-  for (const [key, entry] of snapshot) {
-    if (entry.kind === 'workload') continue
-    if (entry.namespace === namespace) keys.add(key)
-    if (entry.kind === 'routes' && entry.namespace === namespace) {
-      for (const service of [entry.service, ...targetsOf(entry)]) {
-        keys.add(serviceKey(service.namespace, service.name))
-        keys.add(endpointsKey(service.namespace, service.name))
-      }
-    }
+const references = new WeakMap<RouteTableEntry, readonly EntryKey[]>()
+
+/** Keys that come into the slice of the waypoint of `namespace` because this entry sends traffic there; some twice. */
+export function referencesOf(entry: Entry | undefined, namespace: string): readonly EntryKey[] {
+  if (entry?.kind !== 'routes' || entry.namespace !== namespace) return []
+  let found = references.get(entry)
+  if (found === undefined) {
+    found = [entry.service, ...targetsOf(entry)].flatMap((each) => [serviceKey(each.namespace, each.name), endpointsKey(each.namespace, each.name)])
+    references.set(entry, found)
   }
-  const part = new Map<EntryKey, Entry>()
-  for (const key of [...keys].sort()) {
-    const entry = snapshot.get(key)
-    if (entry !== undefined) part.set(key, entry)
-  }
-  return part
+  return found
 }
 
 type ServiceTarget = Extract<BackendTarget, { kind: 'service' }>

@@ -1,34 +1,23 @@
 import type { Duplex } from 'node:stream'
-import type { Issued } from '../model/credentials.ts'
-import type { Identity } from '../model/identity.ts'
-import type { Update } from './publisher.ts'
-import type { Subscriber } from './slice.ts'
+import type { Cancel, Clock } from '../kit/clock.ts'
 
-/** What a data plane process says to the controller. */
-export type ClientMessage =
-  /** First of all: for whom the stream is. The identity's namespace must be the subscriber's. */
-  | { readonly type: 'hello'; readonly subscriber: Subscriber; readonly identity: Identity }
-  /** It runs this version now. */
-  | { readonly type: 'ack'; readonly version: number }
-  /** Asks for an SVID over this public key, PEM, for the identity of the hello. */
-  | { readonly type: 'sign'; readonly id: number; readonly publicKeyPem: string }
-
-/** What the controller says to a data plane process. */
-export type ServerMessage =
-  /** `fresh`: the changes hold the whole slice, and what was there before is void. */
-  | ({ readonly type: 'update'; readonly fresh: boolean } & Update)
-  | { readonly type: 'signed'; readonly id: number; readonly issued: Issued }
-  | { readonly type: 'sign-failed'; readonly id: number; readonly message: string }
-  | { readonly type: 'bundle'; readonly trustBundlePem: readonly string[] }
-  /** The last message: why the stream ends. */
-  | { readonly type: 'refused'; readonly message: string }
-
-/** Longest message, bytes; a longer one ends the stream. */
+/** Longest message that carries configuration, bytes; a longer one ends the stream. */
 export const maxMessageBytes = 64 * 1024 * 1024
+
+/** Bytes that are handed to the stream at a time: TLS keeps a whole write encrypted in memory until the peer has read it. */
+const chunkBytes = 64 * 1024
 
 /** Messages on a byte stream: one JSON value a line. */
 export interface Wire<In, Out> {
   readonly send: (message: Out) => void
+  /** Sends a message that was encoded before, for several wires. */
+  readonly sendEncoded: (message: Buffer) => void
+  /** Whether everything that was sent has been handed on; while not, the peer reads slowly. */
+  readonly idle: () => boolean
+  /** Called each time the wire becomes idle again. */
+  readonly onIdle: (listener: () => void) => void
+  /** Counts bytes that came and bytes that the stream took. */
+  readonly bytes: () => { readonly received: number; readonly sent: number }
   /** Resolves when the stream is over, for whatever reason. */
   readonly closed: Promise<void>
   readonly close: () => void
@@ -37,26 +26,39 @@ export interface Wire<In, Out> {
   readonly onMessage: (listener: (message: In) => void) => void
 }
 
-/** Puts messages on `stream`; a line that is not JSON, or is too long, destroys it. */
+/** Encodes a message for `sendEncoded`. */
+export function encode(message: unknown): Buffer {
+  return Buffer.from(`${JSON.stringify(message)}\n`)
+}
+
+/** Puts messages on `stream`; a line that is not JSON, is too long, or that the listener throws at, destroys it. */
 export function createWire<In, Out>(stream: Duplex, limitBytes = maxMessageBytes): Wire<In, Out> {
   let listener: (message: In) => void = () => {}
+  let idleListener: () => void = () => {}
+  let queue: Buffer[] = []
+  let ending = false
+  let received = 0
+  let sent = 0
+  stream.on('error', () => {})
+
   let parts: Buffer[] = []
   let size = 0
-  stream.on('error', () => {})
   stream.on('data', (chunk: Buffer) => {
+    received += chunk.length
     let start = 0
     for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, start)) {
       parts.push(chunk.subarray(start, at))
-      const line = Buffer.concat(parts).toString()
+      const line = Buffer.concat(parts)
       parts = []
       size = 0
       start = at + 1
       try {
-        listener(JSON.parse(line) as In)
+        if (line.length > limitBytes) throw new Error(`a message of more than ${limitBytes} bytes`)
+        listener(JSON.parse(line.toString()) as In)
       } catch (error) {
         stream.destroy(error instanceof Error ? error : new Error(String(error)))
-        return
       }
+      if (stream.destroyed) return
     }
     if (start < chunk.length) {
       parts.push(chunk.subarray(start))
@@ -67,19 +69,83 @@ export function createWire<In, Out>(stream: Duplex, limitBytes = maxMessageBytes
   const closed = new Promise<void>((resolve) => {
     stream.once('close', resolve)
   })
+  void closed.then(() => (queue = []))
   stream.once('end', () => stream.destroy())
-  const put = (message: Out): string => `${JSON.stringify(message)}\n`
+
+  const pump = (): void => {
+    while (queue.length > 0 && !stream.destroyed && !stream.writableNeedDrain) {
+      const first = queue.shift()
+      if (first === undefined) break
+      if (first.length > chunkBytes) queue.unshift(first.subarray(chunkBytes))
+      const chunk = first.subarray(0, chunkBytes)
+      sent += chunk.length
+      stream.write(chunk)
+    }
+    if (queue.length > 0 || stream.destroyed) return
+    if (ending) stream.end(() => stream.destroy())
+    else if (!stream.writableNeedDrain) idleListener()
+  }
+  stream.on('drain', pump)
+  const put = (message: Buffer): void => {
+    if (stream.destroyed || ending) return
+    queue.push(message)
+    if (queue.length === 1) pump()
+  }
   return {
-    send: (message) => {
-      if (!stream.destroyed) stream.write(put(message))
+    send: (message) => put(encode(message)),
+    sendEncoded: put,
+    idle: () => queue.length === 0 && !stream.writableNeedDrain,
+    onIdle: (next) => {
+      idleListener = next
     },
+    bytes: () => ({ received, sent }),
     closed,
     close: () => stream.destroy(),
     end: (message) => {
-      if (!stream.destroyed) stream.end(put(message), () => stream.destroy())
+      put(encode(message))
+      if (ending || stream.destroyed) return
+      ending = true
+      pump()
     },
     onMessage: (next) => {
       listener = next
     },
   }
+}
+
+export interface KeepAlive {
+  readonly clock: Clock
+  /** Milliseconds between signs of life. */
+  readonly intervalMs: number
+  /** What both ends send as a sign of life. */
+  readonly send: () => void
+  /** Called once, when three intervals passed without a byte of the peer, or nothing that waits was taken for six. */
+  readonly onDead: (why: string) => void
+}
+
+/**
+ * Sends a sign of life every interval, and expects the same of the peer: a machine that lost power sends neither FIN nor RST.
+ * @returns stops it; it stops by itself when the wire is closed
+ */
+export function keepAlive(wire: Pick<Wire<never, never>, 'bytes' | 'idle' | 'closed'>, { clock, intervalMs, send, onDead }: KeepAlive): Cancel {
+  let before = wire.bytes()
+  let silent = 0
+  let stuck = 0
+  let cancel: Cancel = () => {}
+  const tick = (): void => {
+    const now = wire.bytes()
+    silent = now.received === before.received ? silent + 1 : 0
+    stuck = wire.idle() || now.sent !== before.sent ? 0 : stuck + 1
+    before = now
+    if (silent >= 3 || stuck >= 6) {
+      onDead(silent >= 3 ? `the peer was silent for ${(silent * intervalMs) / 1000} s` : `the peer read nothing for ${(stuck * intervalMs) / 1000} s`)
+      return
+    }
+    if (wire.idle()) send()
+    cancel = clock.after(intervalMs, tick)
+  }
+  cancel = clock.after(intervalMs, tick)
+  const stop = (): void => cancel()
+  void wire.closed.then(stop)
+  return stop
 }

@@ -17,6 +17,8 @@ export interface KeepOptions {
   readonly onError: (error: Error) => void
   /** Gives up the wait for the first credentials. */
   readonly signal?: AbortSignal
+  /** Credentials from before, used if a peer would still accept them: then there is no wait for the first ones. */
+  readonly initial?: Credentials | undefined
   /** How long one `fetch` may take, milliseconds; default 10 s. */
   readonly fetchTimeoutMs?: number
 }
@@ -45,7 +47,7 @@ const mostRenewalMs = 86_400_000
 /**
  * Obtains credentials for `identity` and keeps them fresh: a new key for each SVID, renewal when about half of its time is over.
  * What the CA answers is used only if every peer with the same bundle would accept it.
- * @returns when the first credentials are there; until then it tries again and again
+ * @returns when the first credentials are there, at once with usable `initial` ones; until then it tries again and again
  * @throws the reason of `signal`, and nothing else
  */
 export async function keepCredentials(options: KeepOptions): Promise<CredentialKeeper> {
@@ -66,6 +68,10 @@ export async function keepCredentials(options: KeepOptions): Promise<CredentialK
     for (const listener of [...listeners]) guarded(() => listener(next), onError)
   }
 
+  /** Renewal when about half of the time that is left is over. */
+  const scheduleRenewal = (credentials: Credentials): void =>
+    schedule(Math.max(leastRenewalMs, (credentials.notAfterMs - clock.now()) * (0.45 + 0.1 * random())))
+
   const renew = async (): Promise<void> => {
     pushed = undefined
     cancel()
@@ -73,7 +79,7 @@ export async function keepCredentials(options: KeepOptions): Promise<CredentialK
       const next = await obtain(options, () => pushed)
       if (isClosed()) return
       failures = 0
-      schedule(Math.max(leastRenewalMs, (next.notAfterMs - clock.now()) * (0.45 + 0.1 * random())))
+      scheduleRenewal(next)
       replace(next)
     } catch (error) {
       const reason = error instanceof Error ? error : new Error(String(error))
@@ -96,7 +102,14 @@ export async function keepCredentials(options: KeepOptions): Promise<CredentialK
     cancel()
   }
 
-  const first = new Promise<void>((resolve, reject) => {
+  const { initial } = options
+  const usable = initial !== undefined && sameIdentity(initial.identity, identity) && checked(() => problemWith(initial, clock.now()) === undefined)
+  if (usable) {
+    current = initial
+    scheduleRenewal(initial)
+  }
+
+  const first = usable ? Promise.resolve() : new Promise<void>((resolve, reject) => {
     listeners.add(() => resolve())
     const abort = (): void => {
       close()
@@ -170,6 +183,15 @@ function withTimeout<T>(work: () => Promise<T>, clock: Clock, timeoutMs: number)
     const cancel = clock.after(timeoutMs, () => reject(new Error(`the CA did not answer within ${timeoutMs} ms`)))
     work().then(resolve, reject).finally(cancel)
   })
+}
+
+/** Whether something that may not even be readable holds. */
+function checked(holds: () => boolean): boolean {
+  try {
+    return holds()
+  } catch {
+    return false
+  }
 }
 
 function guarded(work: () => void, onError: (error: Error) => void): void {

@@ -1,0 +1,153 @@
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../kit/clock.ts'
+import type { Issued } from '../model/credentials.ts'
+import type { Identity } from '../model/identity.ts'
+import { apply, delta, type Snapshot } from '../model/snapshot.ts'
+import type { AcknowledgementChange } from './acks.ts'
+import type { ClientMessage, RefusalCause, ServerMessage } from './messages.ts'
+import type { Subscriber } from './slice.ts'
+import type { Update } from './view.ts'
+import { createWire, keepAlive, type Wire } from './wire.ts'
+
+/** A stream to a controller, and what is known about it. */
+export interface Dialled {
+  readonly stream: Duplex
+  /** Where the controller is, to avoid it when it ends. */
+  readonly address?: string
+  /** When one of the certificates ends by which both sides know each other, milliseconds since the epoch. */
+  readonly endsMs?: number
+}
+
+/** A slice and its hash. */
+export interface Kept {
+  readonly snapshot: Snapshot
+  readonly hash: string
+}
+
+export interface LinkOptions {
+  readonly subscriber: Subscriber
+  readonly identity: Identity
+  readonly pod: string | undefined
+  readonly kept: Kept | undefined
+  readonly clock: Clock
+  readonly keepAliveMs: number | undefined
+  readonly token: (() => Promise<string>) | undefined
+  /** Whatever the controller says is a sign that it is there. */
+  readonly onWord: () => void
+  /** The slice is another now, or the first update says that it is the same. @returns whether it runs, and may be acknowledged */
+  readonly onState: (state: Kept) => boolean
+  readonly onBundle: (trustBundlePem: readonly string[]) => void
+  readonly onDrain: () => void
+  readonly onRefused: (message: string, cause: RefusalCause | undefined) => void
+  readonly onWelcome?: (instance: string) => void
+  readonly onAcks?: (change: AcknowledgementChange) => void
+}
+
+/** One stream from a controller. */
+export interface Link {
+  readonly dialled: Dialled
+  readonly openedAtMs: number
+  /** Rejects if the stream ends first or the CA refuses. */
+  readonly sign: (publicKeyPem: string) => Promise<Issued>
+  readonly closed: Promise<void>
+  readonly close: () => void
+}
+
+/** The CA's refusal; trying again with the same token is no use unless it is retryable. */
+export class SignError extends Error {
+  readonly retryable: boolean
+  constructor(message: string, retryable: boolean) {
+    super(message)
+    this.name = 'SignError'
+    this.retryable = retryable
+  }
+}
+
+/** Says hello on a stream and listens to it. */
+export function openLink(dialled: Dialled, options: LinkOptions): Link {
+  const { subscriber, identity, pod, kept, clock } = options
+  const wire = createWire<ServerMessage, ClientMessage>(dialled.stream)
+  const signer = createSigner(wire, options.token)
+  let snapshot: Snapshot = kept?.snapshot ?? new Map()
+
+  const update = ({ fresh, changes, version, hash }: Update): void => {
+    // Entries that are the same stay the same objects, and with them whatever the data plane has learnt about them.
+    snapshot = apply(snapshot, fresh ? delta(snapshot, new Map(changes.put)) : changes)
+    if (options.onState({ snapshot, hash })) wire.send({ type: 'ack', version, hash })
+  }
+
+  wire.onMessage((message) => {
+    options.onWord()
+    switch (message.type) {
+      case 'update':
+        update(message)
+        return
+      case 'bundle':
+        options.onBundle(message.trustBundlePem)
+        return
+      case 'signed':
+      case 'sign-failed':
+        signer.receive(message)
+        return
+      case 'drain':
+        options.onDrain()
+        return
+      case 'refused':
+        options.onRefused(message.message, message.cause)
+        return
+      case 'welcome':
+        options.onWelcome?.(message.instance)
+        return
+      case 'acks':
+        options.onAcks?.(message)
+        return
+      case 'ping':
+      // A later version's message, which this one can do without.
+      default:
+        return
+    }
+  })
+  wire.send({ type: 'hello', subscriber, identity, ...(pod === undefined ? {} : { pod }), ...(kept === undefined ? {} : { have: kept.hash }) })
+  if (options.keepAliveMs !== undefined) {
+    keepAlive(wire, { clock, intervalMs: options.keepAliveMs, send: () => wire.send({ type: 'ping' }), onDead: wire.close })
+  }
+  return { dialled, openedAtMs: clock.now(), sign: signer.sign, closed: wire.closed, close: wire.close }
+}
+
+export interface Signer {
+  readonly sign: (publicKeyPem: string) => Promise<Issued>
+  readonly receive: (message: Extract<ServerMessage, { type: 'signed' | 'sign-failed' }>) => void
+}
+
+/** Asks for certificates on a wire; what waits when it is closed is rejected. */
+export function createSigner(wire: Pick<Wire<ServerMessage, ClientMessage>, 'send' | 'closed'>, token: (() => Promise<string>) | undefined): Signer {
+  const waiting = new Map<number, { resolve: (issued: Issued) => void; reject: (error: Error) => void }>()
+  let nextId = 1
+  let over = false
+  const ended = (): Error => new Error('the stream from the controller ended')
+  void wire.closed.then(() => {
+    over = true
+    for (const { reject } of waiting.values()) reject(ended())
+    waiting.clear()
+  })
+  return {
+    sign: async (publicKeyPem) => {
+      const proof = token === undefined ? {} : { token: await token() }
+      return new Promise<Issued>((resolve, reject) => {
+        if (over) {
+          reject(ended())
+          return
+        }
+        const id = nextId++
+        waiting.set(id, { resolve, reject })
+        wire.send({ type: 'sign', id, publicKeyPem, ...proof })
+      })
+    },
+    receive: (message) => {
+      const asked = waiting.get(message.id)
+      waiting.delete(message.id)
+      if (message.type === 'signed') asked?.resolve(message.issued)
+      else asked?.reject(new SignError(message.message, message.retryable !== false))
+    },
+  }
+}
