@@ -2,10 +2,12 @@ import { Command, Option } from 'commander'
 import type { CheckOptions } from './check.ts'
 import type { ConnectVerbOptions } from './connect.ts'
 import type { ExplainVerbOptions } from './explain.ts'
+import { defineProcesses } from './cluster-definitions.ts'
 import { exitCodes, type Io } from './io.ts'
 import type { RunVerbOptions } from './run.ts'
 import type { TranslateVerbOptions } from './translate.ts'
-import { parseEntry, parseHeader, parsePort, parseTrustDomain, parseWorkload, several } from './usage.ts'
+import { codes, examples, folder as anyFolder, format, port, trustDomain } from './options.ts'
+import { parseEntry, parseHeader, parseWorkload, several } from './usage.ts'
 import { versions } from './version.ts'
 
 /** Where a program's verbs speak and how it ends. */
@@ -97,6 +99,8 @@ export function defineProgram({ io, onExit }: ProgramContext): Command {
       codes('0  ended by a signal; 130 if a second one cut it short', '1  it can not start: the port is taken', wrongUse))
     .action(async (options: ConnectVerbOptions) => onExit(await (await import('./connect.ts')).connect(options, io)))
 
+  defineProcesses(program, { io, onExit })
+
   program.command('version')
     .summary('say which version this is')
     .description('Says which versions of waymark, Node and Gateway API these are.')
@@ -130,25 +134,5 @@ export function defineProgram({ io, onExit }: ProgramContext): Command {
 }
 
 function folder(): Option {
-  return new Option('-f, --file <dir>', 'folder with Kubernetes manifests, or one file').makeOptionMandatory()
-}
-
-function format(fallback: string): Option {
-  return new Option('-o, --output <format>', 'how to print it; table is for people').choices(['table', 'json', 'yaml']).default(fallback)
-}
-
-function trustDomain(): Option {
-  return new Option('--trust-domain <name>', 'first part of every SPIFFE id').argParser(parseTrustDomain).default('cluster.local')
-}
-
-function port(flags: string, what: string, fallback: number): Option {
-  return new Option(flags, `${what}; 0 = any, none = off`).argParser(parsePort).default(fallback)
-}
-
-function codes(...lines: readonly string[]): string {
-  return `\nExit codes:\n${lines.map((line) => `  ${line}\n`).join('')}`
-}
-
-function examples(...lines: readonly string[]): string {
-  return `\nExamples:\n${lines.map((line) => `  ${line}\n`).join('')}`
+  return anyFolder().makeOptionMandatory()
 }

@@ -2,14 +2,12 @@ import { createWriteStream } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { run as runMesh, type Running } from '../control/run.ts'
 import { streamSink, type LineWriter } from '../telemetry/access-log.ts'
+import { describe } from './describe.ts'
 import { exitCodes, type Io } from './io.ts'
 import { mustExist } from './load.ts'
 import { nodeProblem } from './node-version.ts'
 import { stopSignal } from './signals.ts'
-import type { WorkloadName } from './usage.ts'
-
-/** 0 = any, none = off. */
-type PortChoice = number | 'none'
+import { portOf, type PortChoice, type WorkloadName } from './usage.ts'
 
 export interface RunVerbOptions {
   /** Undefined if neither `--watch` nor `--no-watch` was given: it is on. */
@@ -25,6 +23,8 @@ export interface RunVerbOptions {
   /** A file, `-` or `none`. */
   readonly accessLog: string
 }
+
+export { describe } from './describe.ts'
 
 /** Milliseconds that requests get to finish after the first signal. */
 const drainMs = 30_000
@@ -65,17 +65,6 @@ async function runUntil(stopped: Promise<void>, directory: string, options: RunV
   io.say('stopping: what is on its way may finish; a second signal ends it at once')
   await running.close(drainMs)
   return exitCodes.fine
-}
-
-/** An error and what to do about it, in one line. */
-export function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  if ('advice' in error && typeof error.advice === 'string') return `${error.message}; ${error.advice}`
-  return 'syscall' in error && error.syscall === 'getaddrinfo' ? `${error.message}; give an address of this machine with --host` : error.message
-}
-
-function portOf(choice: PortChoice): number | undefined {
-  return choice === 'none' ? undefined : choice
 }
 
 async function openAccessLog(where: string, say: (line: string) => void): Promise<LineWriter | undefined> {

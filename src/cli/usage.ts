@@ -30,8 +30,16 @@ export function parseEntry(text: string): WorkloadName & { readonly port: number
   return { ...parseWorkload(text.slice(0, at)), port: portNumber(text.slice(at + 1), 'after the @') }
 }
 
+/** A port to listen on; 0 = any, none = off. */
+export type PortChoice = number | 'none'
+
+/** The port that was chosen; undefined: off. */
+export function portOf(choice: PortChoice): number | undefined {
+  return choice === 'none' ? undefined : choice
+}
+
 /** Reads `none` or a port, 0 for any free one. @throws {InvalidArgumentError} */
-export function parsePort(text: string): number | 'none' {
+export function parsePort(text: string): PortChoice {
   return text === 'none' ? text : portNumber(text, 'or none')
 }
 

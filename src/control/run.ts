@@ -10,7 +10,7 @@ import type { LineWriter } from '../telemetry/access-log.ts'
 import { tracingConfig } from '../telemetry/config.ts'
 import { createTelemetry } from '../telemetry/create.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
-import { json, serveStatus, text, type StatusServer } from '../telemetry/server.ts'
+import { json, probePages, serveStatus, type StatusServer } from '../telemetry/server.ts'
 import { startTracing } from '../telemetry/tracing.ts'
 import { listening } from './listening.ts'
 import { startStandalone, type EntryRequest, type Standalone } from './standalone.ts'
@@ -73,10 +73,7 @@ export async function run(options: RunOptions): Promise<Running> {
       servers.set(name, server)
       closers.push(server.close)
     }
-    await open('readiness', options.readyPort, '--ready-port', {
-      '/readyz': () => (readiness.isReady() ? text(200, 'ready\n') : text(503, readiness.pending().map(({ name, why }) => `${name}: ${why}\n`).join(''))),
-      '/livez': () => text(200, 'alive\n'),
-    })
+    await open('readiness', options.readyPort, '--ready-port', probePages(readiness.pending))
     await open('metrics', options.metricsPort, '--metrics-port', {
       '/metrics': async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() }),
     })

@@ -15,11 +15,12 @@ export interface StatusServer {
 
 /**
  * A small HTTP server for people and probes: GET (and HEAD) of fixed paths.
+ * @param at `anyName`: requests for any host name are served, as scrapes by a Service's name are; only for pages that everybody may read
  * @param pages by path; an unknown path answers 404 and names those that exist
  * @throws the listen error
  */
 export async function serveStatus(
-  { host, port }: { readonly host: string; readonly port: number },
+  { host, port, anyName = false }: { readonly host: string; readonly port: number; readonly anyName?: boolean },
   pages: Readonly<Record<string, () => Page | Promise<Page>>>,
 ): Promise<StatusServer> {
   const server: Server = createServer((request, response) => {
@@ -30,7 +31,7 @@ export async function serveStatus(
       const notAllowed = text(405, 'only GET\n')
       let answer = known
       try {
-        if (!isOwnName(request.headers.host)) answer = text(421, 'use the address of this port, not a name\n')
+        if (!anyName && !isOwnName(request.headers.host)) answer = text(421, 'use the address of this port, not a name\n')
         else if (request.method !== 'GET' && request.method !== 'HEAD') answer = notAllowed
         else if (page !== undefined) answer = await page()
       } catch (error) {
@@ -72,4 +73,15 @@ export function text(status: number, body: string): Page {
 /** A page of JSON. */
 export function json(value: unknown): Page {
   return { status: 200, contentType: 'application/json', body: `${JSON.stringify(value, undefined, 2)}\n` }
+}
+
+/** The pages that kubelets and people probe: `/readyz` names what is pending, `/livez` answers while the process does. */
+export function probePages(pending: () => readonly { readonly name: string; readonly why: string }[]): Readonly<Record<string, () => Page>> {
+  return {
+    '/readyz': () => {
+      const waiting = pending()
+      return waiting.length === 0 ? text(200, 'ready\n') : text(503, waiting.map(({ name, why }) => `${name}: ${why}\n`).join(''))
+    },
+    '/livez': () => text(200, 'alive\n'),
+  }
 }

@@ -1,0 +1,90 @@
+import { InvalidArgumentError, Option, type Command } from 'commander'
+import { install, ports } from '../model/install.ts'
+import { parseSpiffeId } from '../model/identity.ts'
+import type { ControllerVerbOptions } from './controller.ts'
+import type { ProgramContext } from './definitions.ts'
+import { codes, port, trustDomain } from './options.ts'
+import { several } from './usage.ts'
+import type { WaypointVerbOptions } from './waypoint.ts'
+
+/** Adds the verbs that run in a cluster's pods: `controller` and `waypoint`. */
+export function defineProcesses(program: Command, { io, onExit }: ProgramContext): void {
+  program.command('controller')
+    .summary('run the control plane of a cluster')
+    .description('Runs the control plane: watches the cluster, runs waypoints, serves them configuration and certificates, writes statuses. ' +
+      'Several of them share the work; one that holds the Lease writes. The Helm chart and `waymark install` set this up.')
+    .addOption(new Option('--namespace <name>', 'where the installation is').default(install.namespace))
+    .addOption(new Option('--pod <name>', 'name of this pod').makeOptionMandatory())
+    .addOption(new Option('--pod-ip <address>', 'address of this pod, to tell itself from other controllers'))
+    .addOption(new Option('--image <name>', 'image of waypoint pods').makeOptionMandatory())
+    .addOption(new Option('--image-pull-policy <policy>', 'of waypoint pods').choices(['Always', 'IfNotPresent', 'Never']).default('IfNotPresent'))
+    .addOption(new Option('--image-pull-secret <name>', 'of waypoint pods, a Secret in their namespace; may be repeated').argParser(several(asIs)).default([], 'none'))
+    .addOption(trustDomain())
+    .addOption(new Option('--svid-lifetime <seconds>', 'how long certificates of workloads are valid').argParser(seconds(60, 86_400)).default(3600))
+    .addOption(new Option('--own-ca-secret <name>', 'a Secret of type kubernetes.io/tls with a CA to use in place of one of its own'))
+    .addOption(new Option('--access-log <how>', 'what waypoints write about each request unless their parameters say').choices(['none', 'json']).default('json'))
+    .addOption(new Option('--otlp-endpoint <url>', 'where waypoints send traces unless their parameters say: the base URL of an OTLP/HTTP receiver'))
+    .addOption(new Option('--host <address>', 'where everything but the admin port listens').default('0.0.0.0'))
+    .addOption(port('--control-port <port>', 'configuration and certificates', ports.control))
+    .addOption(port('--admin-port <port>', 'configuration and statuses as JSON, on loopback', ports.admin))
+    .addOption(port('--metrics-port <port>', 'Prometheus metrics', ports.metrics))
+    .addOption(port('--ready-port <port>', 'readiness and liveness', ports.ready))
+    .addHelpText('after', codes('0  ended by a signal; 130 if a second one cut it short', '1  it can not start: no cluster, a port is taken, the CA is not whole', '2  wrong use: an unknown option or a bad value'))
+    .action(async (options: ControllerVerbOptions) => onExit(await (await import('./controller.ts')).controller(options, io)))
+
+  defineWaypoint(program.command('waypoint'), { io, onExit })
+}
+
+function defineWaypoint(command: Command, { io, onExit }: ProgramContext): void {
+  memberOptions(command
+    .summary('run the waypoint of a Gateway')
+    .description('Runs the waypoint of one Gateway: the L7 data plane of its namespace. The controller starts it in pods; it has no access to the Kubernetes API.')
+    .addOption(new Option('--namespace <name>', 'namespace of the Gateway').makeOptionMandatory())
+    .addOption(new Option('--name <name>', 'name of the Gateway, and of the service account under which it speaks').makeOptionMandatory())
+    .addOption(new Option('--pod <name>', 'name of this pod').makeOptionMandatory())
+    .addOption(new Option('--access-log <how>', 'a line of JSON on stdout for each request').choices(['none', 'json']).default('json'))
+    .addOption(new Option('--drain <seconds>', 'how long requests in flight get when it ends').argParser(seconds(0, 3600)).default(30))
+    .addOption(new Option('--host <address>', 'where everything but the admin port listens').default('0.0.0.0'))
+    .addOption(port('--hbone-port <port>', 'the mesh listener', ports.hbone))
+    .addOption(port('--admin-port <port>', 'configuration as JSON, on loopback', ports.admin))
+    .addOption(port('--metrics-port <port>', 'Prometheus metrics', ports.metrics))
+    .addOption(port('--ready-port <port>', 'readiness and liveness', ports.ready)))
+    .addHelpText('after', codes('0  ended by a signal; 130 if a second one cut it short', '1  it can not start: a port is taken', '2  wrong use: an unknown option or a bad value'))
+    .action(async (options: WaypointVerbOptions) => onExit(await (await import('./waypoint.ts')).waypoint(options, io)))
+}
+
+/** The options of every process that joins the mesh of a cluster. */
+export function memberOptions(command: Command): Command {
+  return command
+    .addOption(trustDomain())
+    .addOption(new Option('--controller <host:port>', 'where configuration and certificates come from').argParser(parseHostPort)
+      .default({ host: `${install.controller}.${install.namespace}.svc`, port: ports.control }, `${install.controller}.${install.namespace}.svc:${ports.control}`))
+    .addOption(new Option('--controller-id <spiffe-id>', 'who must answer there; the controller of the trust domain in its usual namespace if not given').argParser(parseId))
+    .addOption(new Option('--token-file <path>', 'the projected token that proves this pod\'s service account').default(install.tokenFile))
+    .addOption(new Option('--bundle-file <path>', 'the mesh\'s roots, PEM').default(install.bundleFile))
+    .addOption(new Option('--state <dir>', 'keeps the last configuration and certificate here, to start with while no controller answers; private to the pod').default(install.stateDirectory))
+}
+
+function asIs(text: string): string {
+  return text
+}
+
+function seconds(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (!/^\d+$/.test(text) || value < least || value > most) throw new InvalidArgumentError(`Write whole seconds from ${least} to ${most}.`)
+    return value
+  }
+}
+
+function parseHostPort(text: string): { readonly host: string; readonly port: number } {
+  const found = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text)
+  const host = found?.[1] ?? found?.[2]
+  if (host === undefined || Number(found?.[3]) > 65535) throw new InvalidArgumentError('Write HOST:PORT, an IPv6 address in brackets.')
+  return { host, port: Number(found?.[3]) }
+}
+
+function parseId(text: string): string {
+  if (parseSpiffeId(text) === undefined) throw new InvalidArgumentError('Write spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT.')
+  return text
+}

@@ -1,0 +1,44 @@
+import { serviceNameLabel } from '../api/core.ts'
+import type { ResourceSet } from '../api/resources.ts'
+import { formatSpiffeId, type Identity } from '../model/identity.ts'
+import { install, ports } from '../model/install.ts'
+import type { WaypointInfra } from '../model/infra.ts'
+import type { Snapshot } from '../model/snapshot.ts'
+import type { Subscriber } from '../publish/slice.ts'
+import { isMeshNamespace } from '../translate/labels.ts'
+
+/** Where the ready controllers serve configuration, without this one. */
+export function otherControllers(resources: ResourceSet, namespace: string, ownIp: string): readonly { readonly host: string; readonly port: number }[] {
+  const hosts = new Set<string>()
+  for (const slice of resources.EndpointSlice.values()) {
+    if (slice.metadata.namespace !== namespace || slice.metadata.labels?.[serviceNameLabel] !== install.controller) continue
+    for (const { addresses, conditions } of slice.endpoints ?? []) if (conditions?.ready !== false) for (const address of addresses) hosts.add(address)
+  }
+  hosts.delete(ownIp)
+  return [...hosts].sort().map((host) => ({ host, port: ports.control }))
+}
+
+/** Every namespace whose pods need the trust bundle: those of the mesh and those with a waypoint. */
+export function meshNamespaces(resources: ResourceSet, infra: readonly WaypointInfra[]): ReadonlySet<string> {
+  const namespaces = new Set(infra.map(({ namespace }) => namespace))
+  for (const { metadata } of resources.Namespace.values()) {
+    if (metadata.deletionTimestamp === undefined && isMeshNamespace(resources, metadata.name)) namespaces.add(metadata.name)
+  }
+  return namespaces
+}
+
+/**
+ * Whether a verified identity may have a subscriber's configuration: an entry that of its own namespace, a waypoint's only the service
+ * account of that namespace's active waypoint, and what other controllers know only a controller.
+ * @returns a string that says why not
+ */
+export function mayHave(identity: Identity, subscriber: Subscriber | { readonly kind: 'controller' }, snapshot: Snapshot, controller: Identity): true | string {
+  const id = formatSpiffeId(identity)
+  if (subscriber.kind === 'controller') return id === formatSpiffeId(controller) || `${id} is not the controller`
+  if (subscriber.namespace !== identity.namespace) return `${id} may not have the configuration of namespace ${subscriber.namespace}`
+  if (subscriber.kind === 'entry') return true
+  for (const entry of snapshot.values()) {
+    if (entry.kind === 'waypoint' && entry.namespace === subscriber.namespace && entry.identity === id) return true
+  }
+  return `${id} is not the active waypoint of namespace ${subscriber.namespace}`
+}

@@ -1,0 +1,169 @@
+import type { ResourceSet } from '../api/resources.ts'
+import { createInfraWriter } from '../infra/apply.ts'
+import type { Installation } from '../infra/installation.ts'
+import type { Clock } from '../kit/clock.ts'
+import type { Readiness } from '../kit/ready.ts'
+import type { KubeClient } from '../kube/client.ts'
+import type { Identity } from '../model/identity.ts'
+import { formatSpiffeId } from '../model/identity.ts'
+import { install } from '../model/install.ts'
+import type { Snapshot } from '../model/snapshot.ts'
+import { controllerName, type ObjectStatus } from '../model/status.ts'
+import { listenControl, type ControlServer } from '../publish/listen.ts'
+import { createPeerAcks } from '../publish/peers.ts'
+import { createPublisher } from '../publish/publisher.ts'
+import { watchCluster } from '../sources/kube/source.ts'
+import { createStatusWriter } from '../status/writer.ts'
+import { keepCredentials } from '../transport/credentials.ts'
+import type { Translation } from '../translate/options.ts'
+import { translate } from '../translate/translate.ts'
+import { createBundleWriter } from './ca/bundle-writer.ts'
+import { openClusterCa, type ClusterCa } from './ca/cluster-ca.ts'
+import { mayHave, meshNamespaces, otherControllers } from './cluster.ts'
+import type { ControllerCounters } from './controller-metrics.ts'
+import { startLeaderElection } from './leader.ts'
+import { createProgramming } from './programming.ts'
+import { describeAll } from './reporter.ts'
+import { createTokenReviewer } from './token-review.ts'
+
+export interface ControllerOptions {
+  readonly client: KubeClient
+  readonly clock: Clock
+  readonly readiness: Readiness
+  /** Of this pod: who it is in the election and in Events. */
+  readonly pod: string
+  /** Of this pod, to tell itself from other controllers; undefined: it looks for no others. */
+  readonly podIp?: string | undefined
+  readonly installation: Installation
+  readonly svidLifetimeMs: number
+  readonly ownCaSecret?: string | undefined
+  /** Where configuration and certificates are served; 0 = any. */
+  readonly host: string
+  readonly port: number
+  readonly counters: ControllerCounters
+  /** One line for a person. */
+  readonly log: (line: string) => void
+}
+
+/** The control plane of a cluster, as one of its controllers. */
+export interface Controller {
+  readonly ca: ClusterCa
+  readonly control: ControlServer
+  readonly leading: () => boolean
+  readonly resources: () => ResourceSet
+  readonly snapshot: () => Snapshot
+  readonly statuses: () => readonly ObjectStatus[]
+  /** Everything that is wrong now, a line each. */
+  readonly troubles: () => readonly string[]
+  /** Gives the Lease back and sends subscribers elsewhere. */
+  readonly close: () => Promise<void>
+}
+
+/**
+ * Starts a controller. It serves configuration as soon as it has seen the whole cluster, and writes only while it holds the Lease.
+ * @throws {CaError} if the CA is not whole
+ * @throws {KubeError} if the API server can not be asked
+ * @throws the listen error
+ */
+export async function startController(options: ControllerOptions): Promise<Controller> {
+  const closers: (() => unknown)[] = []
+  try {
+    return await compose(options, closers)
+  } catch (error) {
+    for (const close of closers.reverse()) await close()
+    throw error
+  }
+}
+
+async function compose(options: ControllerOptions, closers: (() => unknown)[]): Promise<Controller> {
+  const { client, clock, readiness, installation, log, counters } = options
+  const { namespace, trustDomain } = installation
+  const identity: Identity = { trustDomain, namespace, serviceAccount: install.controller }
+  const published = readiness.register('configuration', 'the cluster has not been read yet')
+  const ca = await openClusterCa({ client, clock, namespace, trustDomain, svidLifetimeMs: options.svidLifetimeMs, ownSecret: options.ownCaSecret, log })
+  closers.push(ca.close)
+  const credentials = await keepCredentials({
+    identity, clock,
+    fetch: (publicKeyPem) => ca.issue(identity, publicKeyPem),
+    onError: (error) => log(`certificate of ${formatSpiffeId(identity)}: ${error.message}`),
+  })
+  closers.push(ca.onBundleChange(credentials.updateBundle), credentials.close)
+
+  const publisher = createPublisher()
+  const status = createStatusWriter({ client, clock, controllerName, instance: options.pod, log, observer: counters.status })
+  const infra = createInfraWriter({ client, clock, installation, log, observer: counters.source })
+  const bundles = createBundleWriter({ client, clock, namespace, log, observer: counters.source })
+  const writers = [status, infra, bundles, ca]
+  closers.push(status.close, infra.close, bundles.close)
+
+  let resources: ResourceSet | undefined
+  let namespaces: ReadonlySet<string> = new Set()
+  const writeBundles = (): void => bundles.update(namespaces, ca.bundle(), ca.info())
+  closers.push(ca.onChange(writeBundles))
+  const programming = createProgramming({
+    clock,
+    translate: (from, readyWaypoints) => {
+      const beganMs = performance.now()
+      const translation = translate(from, { trustDomain, nodeAgent: false, readyWaypoints, infraProblems: infra.problems() })
+      counters.translated(performance.now() - beganMs, translation)
+      return translation
+    },
+    publish: (snapshot) => void publisher.publish(snapshot),
+    holdings: () => [...control.acknowledgements(), ...peers.acknowledgements()],
+    expected: (of) => publisher.hash({ kind: 'waypoint', namespace: of }),
+    onTranslation: (translation: Translation, from) => {
+      infra.update(translation.infra, from)
+      namespaces = meshNamespaces(from, translation.infra)
+      writeBundles()
+      published.ready()
+    },
+    onStatuses: ({ statuses, warnings }, from) => status.update({ statuses, warnings, resources: from }),
+  })
+  closers.push(programming.close, infra.onProblemsChange(programming.again))
+
+  const control = await listenControl({
+    credentials, host: options.host, port: options.port, trustDomain, clock, publisher,
+    issue: ca.issue, onBundleChange: ca.onBundleChange,
+    reviewToken: createTokenReviewer({ client, trustDomain }),
+    authorize: (who, subscriber) => mayHave(who, subscriber, programming.translation().snapshot, identity),
+    observer: counters.control,
+  })
+  closers.push(() => control.close(), control.onAcknowledged(programming.acknowledged))
+  const peers = createPeerAcks({
+    credentials, clock, instance: control.instance, controllerId: formatSpiffeId(identity),
+    resolve: () => (resources === undefined || options.podIp === undefined ? [] : otherControllers(resources, namespace, options.podIp)),
+    onChange: programming.acknowledged, onTrouble: log,
+  })
+  closers.push(peers.close)
+  const source = watchCluster({
+    client, clock, readiness, log, observer: counters.source,
+    onChange: (change) => {
+      resources = change.resources
+      programming.update(change.resources)
+      peers.refresh()
+    },
+  })
+  closers.push(source.close)
+  const election = startLeaderElection({
+    client, clock, namespace, name: install.controller, identity: options.pod, log,
+    onChange: (leading) => {
+      log(leading ? 'this controller writes: it holds the Lease' : 'this controller does not write: another one holds the Lease')
+      for (const writer of writers) writer.setActive(leading)
+    },
+  })
+  counters.observe({ leading: election.leading, snapshot: () => programming.translation().snapshot, ca, control })
+
+  return {
+    ca, control,
+    leading: election.leading,
+    resources: source.resources,
+    snapshot: () => programming.translation().snapshot,
+    statuses: () => programming.translation().statuses,
+    troubles: () => [...source.problems(), ...ca.problems(), ...infra.problems().values(), ...describeAll([], programming.translation().statuses, programming.translation().warnings)],
+    close: async () => {
+      for (const writer of writers) writer.setActive(false)
+      await election.close()
+      for (const close of closers.reverse()) await close()
+    },
+  }
+}
