@@ -55,7 +55,12 @@ export function createKubeClient(load: () => KubeConfig): KubeClient {
 
   const options = async (): Promise<RequestOptions> => {
     const given: RequestOptions = {}
-    await config.applyToHTTPSOptions(given)
+    try {
+      await config.applyToHTTPSOptions(given)
+    } catch (error) {
+      // A token file that is gone, a plugin that fails, plain HTTP that nobody allowed.
+      throw new KubeError(0, '', `the kubeconfig can not be used: ${error instanceof Error ? error.message : String(error)}`, undefined, { cause: error })
+    }
     // The library's agent keeps no connection; a proxy's agent is its own.
     if (cluster.proxyUrl !== undefined) return given
     const { ca, cert, key, rejectUnauthorized, servername } = given
@@ -73,7 +78,8 @@ export function createKubeClient(load: () => KubeConfig): KubeClient {
       const send = base.protocol === 'http:' ? requestPlain : request
       const sent = send(url, { ...given, method: 'GET', signal }, resolve)
       sent.setHeader('accept', 'application/json')
-      sent.once('error', (error) => reject(new KubeError(0, '', `GET ${path}: ${error.message}`, undefined, { cause: error })))
+      // On, not once: an abort may follow a reset.
+      sent.on('error', (error) => reject(new KubeError(0, '', `GET ${path}: ${error.message}`, undefined, { cause: error })))
       sent.end()
     })
   }
@@ -126,23 +132,41 @@ export function createKubeClient(load: () => KubeConfig): KubeClient {
     },
     refresh: () => {
       config = load()
+      writer.close()
       writer = config.makeApiClient(Writer)
-      agent?.destroy()
+      if (agent !== undefined) retire(agent)
       agent = undefined
     },
-    close: () => agent?.destroy(),
+    close: () => {
+      writer.close()
+      agent?.destroy()
+    },
   }
+}
+
+/** Lets an agent end with its last request: what others have on the way must not be cut because one answer was 401. */
+function retire(agent: Agent | PlainAgent): void {
+  agent.maxFreeSockets = 0
+  for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy()
 }
 
 /** Sends writes through the library's transport and authentication, but whole: its typed serialisers drop fields that they do not know. */
 class Writer extends KubernetesObjectApi {
   private dispatcher: ReturnType<RequestContext['getDispatcher']>
 
+  /** Ends its connections when the last answer is there. */
+  close(): void {
+    this.dispatcher?.close().catch(() => {})
+    this.dispatcher = undefined
+  }
+
   async send(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body: object, contentType: string): Promise<KubeObject> {
     const what = `${method} ${path.replace(/\?.*$/, '')}`
     let answer: ResponseContext
     try {
       const context = this.configuration.baseServer.makeRequestContext(path, method)
+      // The server of a kubeconfig may end with a slash.
+      context.setUrl(context.getUrl().replace(/(?<!:)\/\//, '/'))
       context.setHeaderParam('content-type', contentType)
       context.setHeaderParam('accept', 'application/json')
       context.setBody(JSON.stringify(body))

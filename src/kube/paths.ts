@@ -39,21 +39,27 @@ export function groupPath(apiVersion: string): string {
   return apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`
 }
 
+/** A name as part of a path. Objects may name others as they like: no such name may lead anywhere else. */
+function segment(name: string): string {
+  if (name === '' || name === '.' || name === '..') throw new Error(`${JSON.stringify(name)} is no name of an object`)
+  return encodeURIComponent(name).replaceAll('%3A', ':')
+}
+
 /** The path of all objects of a kind, in one namespace or (`namespace` undefined) in all. */
 export function collectionPath(info: PathInfo, namespace?: string, version: string = info.versions[0]): string {
   const base = groupPath(apiVersionOf(info.group, version))
-  return `${base}/${namespace === undefined || !info.namespaced ? '' : `namespaces/${namespace}/`}${info.plural}`
+  return `${base}/${namespace === undefined || !info.namespaced ? '' : `namespaces/${segment(namespace)}/`}${info.plural}`
 }
 
-/** The path of one object. @throws if the kind is not known here, or a namespaced one lacks its namespace */
+/** The path of one object. @throws if the kind is not known here, a namespaced one lacks its namespace, or the name is none */
 export function objectPath(ref: KubeRef, subresource?: string): string {
-  return `${parentPath(ref)}/${ref.name}${subresource === undefined ? '' : `/${subresource}`}`
+  return `${parentPath(ref)}/${segment(ref.name)}${subresource === undefined ? '' : `/${subresource}`}`
 }
 
 /** The path to which a new object is sent. @throws as `objectPath` */
 export function parentPath({ apiVersion, kind, namespace, name }: KubeRef): string {
   const info = pathInfo(kind)
   if (info === undefined) throw new Error(`${kind} ${name}: this client does not know the kind`)
-  if (info.namespaced && namespace === undefined) throw new Error(`${kind} ${name}: the namespace is missing`)
-  return `${groupPath(apiVersion)}/${info.namespaced ? `namespaces/${namespace ?? ''}/` : ''}${info.plural}`
+  if (info.namespaced && (namespace === undefined || namespace === '')) throw new Error(`${kind} ${name}: the namespace is missing`)
+  return `${groupPath(apiVersion)}/${info.namespaced ? `namespaces/${segment(namespace ?? '')}/` : ''}${info.plural}`
 }
