@@ -47,7 +47,8 @@ interface Term {
 
 /**
  * Competes for a Lease. Durations are measured by timers, which do not follow the wall clock when it is set; the times written into
- * the lease are for people. Every write carries the version that was read, so a write that comes late changes nothing.
+ * the lease are for people. Every write carries the version that was read, so a write that comes late changes nothing. Two can lead
+ * at once only if somebody deletes the lease and an elector that never saw it makes it anew, for as long as the old leader takes to notice.
  * @throws if the durations do not leave a leader time to stop before another begins
  */
 export function startLeaderElection(options: LeaderOptions): LeaderElection {
