@@ -73,7 +73,7 @@ export async function startCluster(): Promise<TestCluster> {
       for (let turns = 0; !done(); turns++) {
         if (turns === 500) throw new Error('it did not come')
         clock.advance(ms)
-        await delay(1)
+        await delay(3)
       }
     },
     close: async () => {
