@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { megabytes, sizeOf, stage } from './stage.ts'
@@ -11,10 +11,10 @@ const root = join(import.meta.dirname, '..')
 const usage = `usage: npm run image -- [--tag NAME] [--base IMAGE] [--stage-only] [--skip-dependencies]
   --tag NAME           what the image is called; default waymark:dev
   --base IMAGE         any glibc image with Node 24 or later and a user 1000; default node:24-bookworm-slim
-  --stage-only         stop before docker build; everything it needs is in build/image then
+  --stage-only         stop before docker build; docker build build/image does the rest then
   --skip-dependencies  keep the node_modules that were staged last`
 
-/** Stages the build and calls docker. @returns the exit code */
+/** Stages the build and has it built. @returns the exit code */
 function main(args: readonly string[]): number {
   const options = {
     tag: { type: 'string', default: 'waymark:dev' },
@@ -34,22 +34,29 @@ function main(args: readonly string[]): number {
     console.log(usage)
     return 0
   }
-  const target = join(root, 'build/image')
+  // A folder of its own for each run: two at a time must not build from each other's halves.
+  const target = join(root, `build/image-${process.pid}`)
+  const kept = join(root, 'build/image')
   mkdirSync(target, { recursive: true })
   try {
-    stage(root, target, { keepDependencies: values['skip-dependencies'] && existsSync(join(target, 'node_modules')) })
+    stage(root, target, { dependencies: values['skip-dependencies'] ? join(kept, 'node_modules') : undefined })
+    const staged = sizeOf(target)
+    console.log(`staged ${megabytes(staged)} in build/image`)
+    if (staged > imageBudget) return tooBig(staged)
+    const code = values['stage-only'] ? 0 : build(target, values.tag, values.base)
+    rmSync(kept, { recursive: true, force: true })
+    renameSync(target, kept)
+    return code
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error))
     return 1
+  } finally {
+    rmSync(target, { recursive: true, force: true })
   }
-  const staged = sizeOf(target)
-  console.log(`staged ${megabytes(staged)} in build/image`)
-  if (staged > imageBudget) return tooBig(staged)
-  return values['stage-only'] ? 0 : build(values.tag, values.base)
 }
 
-function build(tag: string, base: string): number {
-  const built = spawnSync('docker', ['build', '--network', 'none', '--build-arg', `BASE=${base}`, '--tag', tag, '.'], { cwd: root, stdio: 'inherit' })
+function build(folder: string, tag: string, base: string): number {
+  const built = spawnSync('docker', ['build', '--network', 'none', '--build-arg', `BASE=${base}`, '--tag', tag, folder], { stdio: 'inherit' })
   if (built.error !== undefined) {
     console.error(`docker could not be started (${built.error.message}): put it in PATH, or build the folder yourself with --stage-only`)
     return 1
