@@ -2,8 +2,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander'
 import { install, ports } from '../model/install.ts'
 import { parseSpiffeId } from '../model/identity.ts'
 import type { ControllerVerbOptions } from './controller.ts'
-import type { ProgramContext } from './definitions.ts'
-import { codes, port, trustDomain } from './options.ts'
+import { codes, port, trustDomain, type ProgramContext } from './options.ts'
 import { several } from './usage.ts'
 import type { WaypointVerbOptions } from './waypoint.ts'
 
@@ -69,10 +68,11 @@ function asIs(text: string): string {
   return text
 }
 
-function seconds(least: number, most: number): (text: string) => number {
+/** Reads a whole number of seconds, or of something else. */
+export function seconds(least: number, most: number, what = 'whole seconds'): (text: string) => number {
   return (text) => {
     const value = Number(text)
-    if (!/^\d+$/.test(text) || value < least || value > most) throw new InvalidArgumentError(`Write whole seconds from ${least} to ${most}.`)
+    if (!/^\d+$/.test(text) || value < least || value > most) throw new InvalidArgumentError(`Write ${what} from ${least} to ${most}.`)
     return value
   }
 }

@@ -2,20 +2,15 @@ import { Command, Option } from 'commander'
 import type { CheckOptions } from './check.ts'
 import type { ConnectVerbOptions } from './connect.ts'
 import type { ExplainVerbOptions } from './explain.ts'
-import { defineProcesses } from './cluster-definitions.ts'
-import { exitCodes, type Io } from './io.ts'
+import { ports } from '../model/install.ts'
+import { defineAdministration } from './admin-definitions.ts'
+import { defineProcesses, memberOptions } from './cluster-definitions.ts'
+import { exitCodes } from './io.ts'
 import type { RunVerbOptions } from './run.ts'
 import type { TranslateVerbOptions } from './translate.ts'
-import { codes, examples, folder as anyFolder, format, port, trustDomain } from './options.ts'
-import { parseEntry, parseHeader, parseWorkload, several } from './usage.ts'
+import { codes, examples, folder as anyFolder, format, port, trustDomain, type ProgramContext } from './options.ts'
+import { parseEntry, parseHeader, parsePort, parseWorkload, several } from './usage.ts'
 import { versions } from './version.ts'
-
-/** Where a program's verbs speak and how it ends. */
-export interface ProgramContext {
-  readonly io: Io
-  /** Called once by the verb that ran. */
-  readonly onExit: (code: number) => void
-}
 
 const failures = '1  the folder can not be read, or the output can not be written'
 const wrongUse = '2  wrong use: an unknown verb, option or format, a folder that does not exist'
@@ -87,19 +82,21 @@ export function defineProgram({ io, onExit }: ProgramContext): Command {
       codes('0  ended by a signal; 130 if a second one cut it short', '1  it can not start: a port is taken, the folder can not be read, the CA\'s state is not whole', wrongUse))
     .action(async (directory: string, options: RunVerbOptions) => onExit(await (await import('./run.ts')).run(directory, options, io)))
 
-  program.command('connect')
-    .summary('enter the mesh of another process as a workload')
-    .description('Opens a forward proxy for one workload in a process of its own. Configuration and certificates come from `waymark run --control-socket`; ' +
-      'when that one is away, it goes on with what it has.')
-    .addOption(new Option('--control-socket <path>', 'Unix socket of the process that controls the mesh').makeOptionMandatory())
-    .addOption(new Option('--as <ns/sa[@port]>', 'the workload, and the port of its proxy; without one any free port').argParser(parseEntry).makeOptionMandatory())
-    .addOption(new Option('--host <address>', 'where it listens; whoever reaches it may act as this workload').default('127.0.0.1'))
-    .addOption(trustDomain())
-    .addHelpText('after', examples('waymark connect --control-socket /tmp/waymark.sock --as shop/till@8001') +
+  memberOptions(program.command('connect')
+    .summary('enter the mesh of another process or of the cluster as a workload')
+    .description('Opens a forward proxy for one workload in a process of its own. In a pod, configuration and certificates come from the cluster\'s controller, and the ' +
+      'pod\'s projected token says who it is; elsewhere from `waymark run --control-socket`. While neither answers, it goes on with what it has.')
+    .addOption(new Option('--control-socket <path>', 'Unix socket of the process that controls the mesh; without it, the controller of a cluster does'))
+    .addOption(new Option('--as <ns/sa[@port]>', 'the workload, and the port of its proxy; in a pod, its own service account if not given').argParser(parseEntry))
+    .addOption(port('--port <port>', 'where the proxy listens in a pod', ports.entry))
+    .addOption(new Option('--host <address>', 'where the proxy listens; whoever reaches it may act as this workload').default('127.0.0.1'))
+    .addOption(new Option('--ready-port <port>', 'readiness and liveness, on every address; 0 = any, none = off').argParser(parsePort).default('none')))
+    .addHelpText('after', examples('waymark connect --control-socket /tmp/waymark.sock --as shop/till@8001', 'waymark connect --ready-port 15021') +
       codes('0  ended by a signal; 130 if a second one cut it short', '1  it can not start: the port is taken', wrongUse))
     .action(async (options: ConnectVerbOptions) => onExit(await (await import('./connect.ts')).connect(options, io)))
 
   defineProcesses(program, { io, onExit })
+  defineAdministration(program, { io, onExit })
 
   program.command('version')
     .summary('say which version this is')

@@ -1,5 +1,13 @@
 import { Option } from 'commander'
+import type { Io } from './io.ts'
 import { parsePort, parseTrustDomain } from './usage.ts'
+
+/** Where a program's verbs speak and how it ends. */
+export interface ProgramContext {
+  readonly io: Io
+  /** Called once by the verb that ran. */
+  readonly onExit: (code: number) => void
+}
 
 /** The folder that a verb reads. */
 export function folder(): Option {

@@ -78,7 +78,7 @@ async function serve(options: WaypointVerbOptions, io: Io, stopped: Promise<void
   // Open before anything else: a pod that waits for a controller must be able to say so.
   await open('readiness', options.readyPort, host, '--ready-port', probePages(readiness.pending))
 
-  let waypoint: Waypoint | undefined
+  const started: { waypoint?: Waypoint } = {}
   let snapshot: Snapshot | undefined
   const giveUp = new AbortController()
   void stopped.then(() => giveUp.abort(new Stopped()))
@@ -88,8 +88,8 @@ async function serve(options: WaypointVerbOptions, io: Io, stopped: Promise<void
     clock, signal: giveUp.signal,
     onSnapshot: (next) => {
       snapshot = next
-      waypoint?.configure(next)
-      if (waypoint !== undefined) configured.ready()
+      started.waypoint?.configure(next)
+      if (started.waypoint !== undefined) configured.ready()
     },
     onTrouble: io.say,
   })
@@ -101,7 +101,7 @@ async function serve(options: WaypointVerbOptions, io: Io, stopped: Promise<void
     telemetry: createTelemetry(key, { metrics, tracing, accessLog: options.accessLog === 'json' ? streamSink(process.stdout).write : undefined }),
     limits: { drainMs: options.drain * 1000 },
   }))
-  waypoint = running
+  started.waypoint = running
   closers.push(() => running.close())
   if (snapshot !== undefined) {
     running.configure(snapshot)

@@ -1,0 +1,55 @@
+import { Option, type Command } from 'commander'
+import { install } from '../model/install.ts'
+import { seconds } from './cluster-definitions.ts'
+import type { InstallOptions } from './install.ts'
+import { codes, examples, trustDomain, type ProgramContext } from './options.ts'
+import { several } from './usage.ts'
+import type { UninstallOptions } from './uninstall.ts'
+
+const failedInCluster = '1  the cluster can not be asked, or refuses'
+const wrongUse = '2  wrong use: an unknown option or a bad value'
+
+/** Adds the verbs of people who look after a cluster's mesh. */
+export function defineAdministration(program: Command, { io, onExit }: ProgramContext): void {
+  clusterOptions(program.command('install')
+    .summary('print or apply what a cluster needs')
+    .description('Prints the manifests of an installation, the same objects as the Helm chart makes, or applies them and waits until the controller runs.'))
+    .option('--apply', 'apply the manifests instead of printing them', false)
+    .addOption(new Option('--crds <channel>', 'Gateway API\'s CRDs too').choices(['standard', 'experimental']))
+    .addOption(new Option('--image <name>', 'image of controllers and waypoints; the one of this version if not given'))
+    .addOption(new Option('--image-pull-policy <policy>', 'of controllers and waypoints').choices(['Always', 'IfNotPresent', 'Never']).default('IfNotPresent'))
+    .addOption(new Option('--image-pull-secret <name>', 'a Secret; may be repeated').argParser(several((text: string) => text)).default([], 'none'))
+    .addOption(new Option('--replicas <number>', 'controllers').argParser(seconds(1, 9, 'a whole number')).default(2))
+    .addOption(trustDomain())
+    .addOption(new Option('--svid-lifetime <seconds>', 'how long certificates of workloads are valid').argParser(seconds(60, 86_400)).default(3600))
+    .addOption(new Option('--own-ca-secret <name>', 'a Secret of type kubernetes.io/tls with a CA to use in place of one of its own'))
+    .addOption(new Option('--access-log <how>', 'what waypoints write about each request unless their parameters say').choices(['none', 'json']).default('none'))
+    .addOption(new Option('--otlp-endpoint <url>', 'where waypoints send traces unless their parameters say'))
+    .addOption(timeout('for the CRDs, and then for the controller', 120))
+    .addHelpText('after', examples('waymark install --crds experimental --apply', 'waymark install | kubectl apply --server-side -f -') +
+      codes('0  printed, or applied and running', failedInCluster + ', or the controller did not become ready in time', wrongUse))
+    .action(async (options: InstallOptions) => onExit(await (await import('./install.ts')).install(options, io)))
+
+  clusterOptions(program.command('uninstall')
+    .summary('take an installation away')
+    .description('Deletes what `waymark install` or the chart made. The CA and the trust bundles stay unless told otherwise, so that the same mesh can be installed again.'))
+    .option('--force', 'although Gateways of class waypoint are there; their waypoints go with them', false)
+    .option('--crds', 'Gateway API\'s CRDs too, and with them every object of theirs', false)
+    .option('--ca', 'the CA and the trust bundles too: the next installation is another mesh', false)
+    .addOption(timeout('for the controllers to end', 60))
+    .addHelpText('after', codes('0  gone', failedInCluster + ', or something stands in the way', wrongUse))
+    .action(async (options: UninstallOptions) => onExit(await (await import('./uninstall.ts')).uninstall(options, io)))
+}
+
+/** Which cluster, and where in it the installation is. */
+export function clusterOptions(command: Command): Command {
+  return command
+    .addOption(new Option('--kubeconfig <path>', 'as kubectl finds it if not given'))
+    .addOption(new Option('--context <name>', 'of the kubeconfig; the current one if not given'))
+    .addOption(new Option('--namespace <name>', 'where the installation is').default(install.namespace))
+}
+
+/** How long a verb waits, seconds. */
+export function timeout(what: string, fallback: number): Option {
+  return new Option('--timeout <seconds>', `how long to wait ${what}`).argParser(seconds(1, 3600)).default(fallback)
+}
