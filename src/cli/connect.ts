@@ -1,83 +1,95 @@
-import { connect as connectSocket } from 'node:net'
-import type { Duplex } from 'node:stream'
-import { startEntry, type Entry } from '../connect/entry.ts'
+import type { Entry } from '../connect/entry.ts'
 import { listening } from '../control/listening.ts'
-import { systemClock } from '../kit/clock.ts'
-import type { Identity } from '../model/identity.ts'
-import { formatSpiffeId } from '../model/identity.ts'
-import type { Snapshot } from '../model/snapshot.ts'
-import { createControllerClient } from '../publish/client.ts'
-import { keepCredentials, type CredentialKeeper } from '../transport/credentials.ts'
+import { createReadiness } from '../kit/ready.ts'
+import { formatSpiffeId, type Identity } from '../model/identity.ts'
+import { install, ports } from '../model/install.ts'
+import { probePages, serveStatus, type StatusServer } from '../telemetry/server.ts'
+import { connectByNetwork, ownClaims } from './connect-cluster.ts'
+import { connectBySocket } from './connect-socket.ts'
+import { describe } from './describe.ts'
 import { exitCodes, type Io } from './io.ts'
-import { describe } from './run.ts'
+import type { MemberOptions } from './member.ts'
 import { nodeProblem } from './node-version.ts'
 import { stopSignal } from './signals.ts'
-import type { WorkloadName } from './usage.ts'
+import { portOf, UsageError, type PortChoice, type WorkloadName } from './usage.ts'
 
-export interface ConnectVerbOptions {
-  readonly controlSocket: string
-  readonly as: WorkloadName & { readonly port: number }
-  readonly host: string
+/** Without a control socket it joins the mesh of a cluster; what is not given then is as the installation has it. */
+export interface ConnectVerbOptions extends Partial<MemberOptions> {
   readonly trustDomain: string
+  /** Unix socket of `waymark run`. */
+  readonly controlSocket?: string
+  /** Needed with a control socket; in a pod the token says who it is. */
+  readonly as?: WorkloadName & { readonly port: number }
+  readonly host: string
+  /** Of the proxy in a pod; an `as` with a port goes before it. Default 15080. */
+  readonly port?: PortChoice
+  /** Readiness and liveness; default: none. */
+  readonly readyPort?: PortChoice
+  /** Where the ready port listens; default: every address, for probes come from outside the pod. */
+  readonly readyHost?: string
+}
+
+/** What both ways into a mesh need. */
+export interface ConnectContext {
+  readonly host: string
+  readonly port: number
+  /** Ends the wait for a controller. */
+  readonly signal: AbortSignal
+  readonly say: (line: string) => void
+}
+
+export interface RunningEntry {
+  readonly entry: Entry
+  /** Leaves the controller; to be called when the entry is closed. */
+  readonly close: () => Promise<void>
 }
 
 /** Milliseconds that what is on its way gets to finish after the first signal. */
 const drainMs = 30_000
 
-/** `waymark connect`: ends at a signal. */
+/** `waymark connect`: ends at a signal. @throws {UsageError} */
 export async function connect(options: ConnectVerbOptions, io: Io): Promise<number> {
+  const { as, trustDomain, controlSocket, host } = options
+  if (controlSocket !== undefined && as === undefined) throw new UsageError('with --control-socket, required option \'--as <ns/sa[@port]>\' is missing: name the workload, for example --as shop/till@8001')
   const problem = nodeProblem(process.versions.node)
   if (problem !== undefined) {
     io.say(`waymark connect: can not start: ${problem}`)
     return exitCodes.failed
   }
   const stop = stopSignal()
-  const { as, trustDomain, controlSocket, host } = options
-  const identity: Identity = { trustDomain, namespace: as.namespace, serviceAccount: as.serviceAccount }
-  const say = sayOnce(io.say)
-  let entry: Entry | undefined
-  let credentials: CredentialKeeper | undefined
-  let snapshot: Snapshot | undefined
-  let pushed: readonly string[] | undefined
-
-  const configured = Promise.withResolvers<undefined>()
-  const client = createControllerClient({
-    dial: () => dial(controlSocket),
-    subscriber: { kind: 'entry', namespace: as.namespace },
-    identity,
-    clock: systemClock,
-    onSnapshot: (next) => {
-      say(snapshot === undefined ? 'configuration received' : 'configuration is up to date')
-      snapshot = next
-      entry?.configure(next)
-      configured.resolve(undefined)
-    },
-    onBundle: (bundle) => {
-      pushed = bundle
-      credentials?.updateBundle(bundle)
-    },
-    onTrouble: (message) => say(`${message}; trying again${entry === undefined ? '' : ', what is here serves on'}`),
-  })
   const giveUp = new AbortController()
   void stop.first.then(() => giveUp.abort(new Stopped()))
+  const asked = as === undefined ? undefined : { trustDomain, namespace: as.namespace, serviceAccount: as.serviceAccount }
+  const readiness = createReadiness()
+  const ready = readiness.register('entry', 'no controller has answered yet, and nothing is kept from before')
+  let probes: StatusServer | undefined
+  let running: RunningEntry | undefined
   try {
-    await Promise.race([configured.promise, aborted(giveUp.signal)])
-    credentials = await keepCredentials({
-      identity, clock: systemClock, signal: giveUp.signal,
-      fetch: (publicKeyPem) => {
-        pushed = undefined
-        return client.sign(publicKeyPem)
-      },
-      onError: (error) => say(`certificate of ${formatSpiffeId(identity)}: ${error.message}`),
-    })
-    // A bundle that came while the first certificate was asked for: the keeper was not there to hear of it.
-    if (pushed !== undefined) credentials.updateBundle(pushed)
-    const kept = credentials
-    entry = await listening('the proxy', `port ${as.port}`, '--as ns/sa@port', () => startEntry({ credentials: kept, host, port: as.port, clock: systemClock }))
-    if (snapshot !== undefined) entry.configure(snapshot)
+    // Before anything else: a pod that waits for a controller must be able to say so.
+    const readyPort = portOf(options.readyPort ?? 'none')
+    if (readyPort !== undefined) {
+      probes = await listening('readiness', `port ${readyPort}`, '--ready-port', () =>
+        serveStatus({ host: options.readyHost ?? '0.0.0.0', port: readyPort, anyName: true }, probePages(readiness.pending)))
+      io.say(`readiness on http://${probes.address.host}:${probes.address.port}`)
+    }
+    const context = (port: number): ConnectContext => ({ host, port, signal: giveUp.signal, say: io.say })
+    let identity: Identity
+    if (controlSocket !== undefined && asked !== undefined) {
+      identity = asked
+      running = await connectBySocket(controlSocket, identity, context(as?.port ?? 0))
+    } else {
+      const member = memberOptions(options)
+      const claims = await ownClaims(member, asked)
+      identity = claims.identity
+      const port = as !== undefined && as.port !== 0 ? as.port : (portOf(options.port ?? ports.entry) ?? 0)
+      running = await connectByNetwork(member, claims, context(port))
+    }
+    const { entry } = running
+    ready.ready()
     io.say(`entry of ${formatSpiffeId(identity)} on ${entry.address.host}:${entry.address.port}`)
     io.say('ready: end it with Ctrl-C')
     await stop.first
+    ready.notReady('the entry is being stopped')
     await entry.drain(drainMs)
     return exitCodes.fine
   } catch (error) {
@@ -85,8 +97,8 @@ export async function connect(options: ConnectVerbOptions, io: Io): Promise<numb
     io.say(`waymark connect: can not start: ${describe(error)}`)
     return exitCodes.failed
   } finally {
-    credentials?.close()
-    client.close()
+    await running?.close()
+    await probes?.close()
     stop.release()
   }
 }
@@ -94,28 +106,13 @@ export async function connect(options: ConnectVerbOptions, io: Io): Promise<numb
 /** A signal came before there was anything to drain. */
 class Stopped extends Error {}
 
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason as Stopped), { once: true })
-  })
-}
-
-function dial(path: string): Promise<Duplex> {
-  return new Promise((resolve, reject) => {
-    const socket = connectSocket(path)
-    socket.once('error', reject)
-    socket.once('connect', () => {
-      socket.off('error', reject)
-      resolve(socket)
-    })
-  })
-}
-
-/** The same line again and again tells nothing: a controller that is away is tried every few seconds. */
-function sayOnce(say: (line: string) => void): (line: string) => void {
-  let last = ''
-  return (line) => {
-    if (line !== last) say(line)
-    last = line
+function memberOptions(options: ConnectVerbOptions): MemberOptions {
+  return {
+    trustDomain: options.trustDomain,
+    controller: options.controller ?? { host: `${install.controller}.${install.namespace}.svc`, port: ports.control },
+    controllerId: options.controllerId,
+    tokenFile: options.tokenFile ?? install.tokenFile,
+    bundleFile: options.bundleFile ?? install.bundleFile,
+    state: options.state ?? install.stateDirectory,
   }
 }

@@ -20,6 +20,9 @@ export class EntryError extends Error {
 /** Milliseconds until an endpoint reached in plain must have accepted a connection. */
 const connectTimeoutMs = 5_000
 
+/** Reasons that every candidate would give: they judge who asks. */
+const aboutCaller: ReadonlySet<string> = new Set<ReasonCode>(['denied', 'rate-limited', 'malformed-request'])
+
 /** Opens connections as decided; counts up so that waypoints and endpoints take turns. */
 export interface Opener {
   /**
@@ -44,7 +47,10 @@ export function createOpener(hbone: HboneClient, hbonePort = 15008): Opener {
     })
   }
 
-  /** Tries each candidate once, starting with the next in turn. Safe, for no byte was sent where the connection failed. */
+  /**
+   * Tries each candidate once, starting with the next in turn. Safe, for no byte was sent where the connection failed or was refused:
+   * one that has no configuration yet, is full, or does not know the newest Service yet, has neighbours that may.
+   */
   const firstThatOpens = async <T>(candidates: readonly T[], open: (candidate: T) => Promise<Duplex>, unreachable: ReasonCode): Promise<Duplex> => {
     const start = turn++
     let last: unknown
@@ -54,8 +60,9 @@ export function createOpener(hbone: HboneClient, hbonePort = 15008): Opener {
       try {
         return await open(candidate)
       } catch (error) {
-        last = error
-        if (error instanceof HboneError && error.code === 'refused') break
+        // An answer tells more than that somebody else did not answer.
+        if (!isRefusal(last) || isRefusal(error)) last = error
+        if (isRefusal(error) && aboutCaller.has(error.reason ?? '')) break
       }
     }
     throw entryError(last, unreachable)
@@ -91,6 +98,10 @@ export function createOpener(hbone: HboneClient, hbonePort = 15008): Opener {
 function usableEndpoints(endpoints: readonly Endpoint[]): readonly Endpoint[] {
   const ready = endpoints.filter((each) => each.condition === 'ready')
   return ready.length > 0 ? ready : endpoints
+}
+
+function isRefusal(error: unknown): error is HboneError {
+  return error instanceof HboneError && error.code === 'refused'
 }
 
 function openPlain(host: string, port: number): Promise<Duplex> {

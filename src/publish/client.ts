@@ -71,6 +71,9 @@ export function createControllerClient(options: ControllerClientOptions): Contro
   let next: Link | undefined
   let opening = false
   let failures = 0
+  let shortStreams = 0
+  /** Streams that brought an update. */
+  const served = new WeakSet<Link>()
   let closed = false
   let avoid: string | undefined
   let cancelRetry: Cancel = () => {}
@@ -79,6 +82,7 @@ export function createControllerClient(options: ControllerClientOptions): Contro
   const isClosed = (): boolean => closed
 
   const deliver = (link: Link, { snapshot, hash }: Kept): boolean => {
+    served.add(link)
     if (link === next) takeOver(link)
     if (link !== current) return false
     known = { snapshot, hash }
@@ -118,7 +122,10 @@ export function createControllerClient(options: ControllerClientOptions): Contro
     cancelMove()
     if (isClosed()) return
     onTrouble('the stream from the controller ended')
-    failures = clock.now() - link.openedAtMs >= goodStreamMs ? 1 : failures + 1
+    const good = clock.now() - link.openedAtMs >= goodStreamMs
+    // Streams that bring something and end at once must not make a loop without pauses either.
+    shortStreams = good ? 0 : shortStreams + 1
+    failures = good ? 1 : served.has(link) ? shortStreams : failures + 1
     if (next !== undefined) takeOver(next)
     else if (!opening) retry()
   }
