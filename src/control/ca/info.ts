@@ -74,10 +74,14 @@ export function endingSoon(state: CaState, nowMs: number, remedy: string): reado
 export function parseInfo(text: string | undefined): CaInfo | undefined {
   try {
     const value = JSON.parse(text ?? '') as Partial<CaInfo> | null
-    const whole = typeof value?.trustDomain === 'string' && typeof value.phase === 'string' && typeof value.generation === 'number' &&
-      typeof value.sinceMs === 'number' && Array.isArray(value.roots) && Array.isArray(value.problems)
+    const whole = typeof value?.trustDomain === 'string' && ['steady', 'introduced', 'signing'].includes(value.phase ?? '') && typeof value.generation === 'number' &&
+      typeof value.sinceMs === 'number' && areRoots(value.roots) && Array.isArray(value.problems) && value.problems.every((each) => typeof each === 'string')
     return whole ? (value as CaInfo) : undefined
   } catch {
     return undefined
   }
+}
+
+function areRoots(value: unknown): boolean {
+  return Array.isArray(value) && value.every((each: Partial<RootInfo> | null) => typeof each?.fingerprint === 'string' && typeof each.notAfterMs === 'number')
 }
