@@ -13,10 +13,11 @@ import { controlReport, withControlSection, type ControlResults, type Rate } fro
 import type { SubscribersCommand, SubscribersEvent, SubscribersOptions } from './subscribers.ts'
 import { goalSize, namespaceName, quickSize, type WorldSize } from './world.ts'
 
-const help = `node bench/control/main.ts [--quick] [--out FILE]
+const help = `node bench/control/main.ts [--quick] [--out FILE] [--log FILE]
   The control plane of a large cluster, with a simulated API server: time to the first configuration, propagation of a change,
   processor time and memory. Replaces its section of FILE (default bench/RESULTS.md).
   --quick  a small cluster for a few seconds, to see that everything runs; its figures mean nothing and are only printed
+  --log    what the processes say goes there and stays
 `
 
 const trustDomain = 'cluster.local'
@@ -216,7 +217,7 @@ async function measure(bench: Bench): Promise<ControlResults> {
 }
 
 async function run(): Promise<void> {
-  const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, out: { type: 'string', default: 'bench/RESULTS.md' }, help: { type: 'boolean', short: 'h', default: false } } })
+  const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, out: { type: 'string', default: 'bench/RESULTS.md' }, log: { type: 'string' }, help: { type: 'boolean', short: 'h', default: false } } })
   if (values.help) {
     process.stdout.write(help)
     return
@@ -230,7 +231,7 @@ async function run(): Promise<void> {
     const api = await startScript(anyCpu, process.execPath, 'control/api.ts', plan.size)
     const { config } = await ask(api, { type: 'config' })
     writeFileSync(join(directory, 'kubeconfig'), config ?? '')
-    const results = await measure({ plan, directory, log: join(directory, 'log'), main, api, port: await freePort() })
+    const results = await measure({ plan, directory, log: values.log ?? join(directory, 'log'), main, api, port: await freePort() })
     const section = controlReport(results, values.quick)
     process.stdout.write(section)
     if (!values.quick) writeFileSync(values.out, withControlSection(readFileSync(values.out, 'utf8'), section))

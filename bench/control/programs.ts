@@ -1,7 +1,9 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { createWriteStream, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { monotonicMs } from './clock.ts'
 
 const root = new URL('../..', import.meta.url).pathname
 
@@ -12,7 +14,7 @@ const root = new URL('../..', import.meta.url).pathname
  */
 export function compileProgram(target: string): string {
   const settings = join(target, 'tsconfig.json')
-  const compilerOptions = { noEmit: false, noCheck: true, rewriteRelativeImportExtensions: true, removeComments: true, rootDir: root, outDir: target }
+  const compilerOptions = { noEmit: false, noCheck: true, rewriteRelativeImportExtensions: true, removeComments: true, rootDir: root, outDir: target, types: [] }
   const folders = ['src', 'waypoint', 'ca', 'crds']
   const exclude = folders.flatMap((folder) => ['**/*.test.ts', '**/testing/**', '**/testdata/**'].map((glob) => join(root, folder, glob)))
   writeFileSync(settings, JSON.stringify({ extends: join(root, 'tsconfig.json'), compilerOptions, include: folders.map((folder) => join(root, folder)), exclude }))
@@ -38,9 +40,10 @@ const running = new Set<ChildProcess>()
 /** Starts a command that ends with this process, however that ends. @param log file for what it says */
 export function startProgram(command: readonly string[], env: Readonly<Record<string, string>>, log: string): Program {
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', ...command], { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
-  const file = createWriteStream(log, { flags: 'a' })
-  child.stdout.pipe(file, { end: false })
-  child.stderr.pipe(file, { end: false })
+  const startedMs = monotonicMs()
+  for (const stream of [child.stdout, child.stderr]) {
+    createInterface({ input: stream }).on('line', (line) => appendFileSync(log, `${(monotonicMs() - startedMs).toFixed(0)} ms: ${line}\n`))
+  }
   running.add(child)
   const exited = new Promise<void>((resolve) => {
     child.once('exit', () => {

@@ -68,8 +68,6 @@ export interface ApiServer {
   readonly counts: () => ReadonlyMap<string, number>
   /** Requests that wrote so far, whatever their answer, newest last; only the last 10,000 are kept. */
   readonly writes: () => readonly ApiRequest[]
-  /** How many that were, however many. */
-  readonly writeCount: () => number
   /** Starts counting anew. */
   readonly resetCounts: () => void
   readonly kubeConfig: (user?: { readonly token?: string; readonly namespace?: string }) => KubeConfig
@@ -96,7 +94,6 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
   })
   const counts = new Map<string, number>()
   let writes: ApiRequest[] = []
-  let writeCount = 0
   const clients: KubeClient[] = []
 
   const findKind = (name: string, group?: string): ServedKind | undefined => {
@@ -164,7 +161,6 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     counts.set(counted, (counts.get(counted) ?? 0) + 1)
     if (isWrite(request)) {
       writes.push(request)
-      writeCount++
       if (writes.length > 20_000) writes = writes.slice(-10_000)
     }
     const fail = (error: unknown): void => {
@@ -181,6 +177,9 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     if ((fault?.delayMs ?? 0) > 0) setTimeout(() => run(fault), fault?.delayMs)
     else run(fault)
   })
+  // As a real one: it does not let go of idle connections within seconds, nor of watches ever.
+  server.keepAliveTimeout = 180_000
+  server.requestTimeout = 0
   server.on('clientError', (_, socket) => socket.destroy())
   await new Promise<void>((resolve) => void server.listen(options.port ?? 0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
@@ -250,9 +249,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
     tokens,
     counts: () => counts,
     writes: () => writes.slice(-10_000),
-    writeCount: () => writeCount,
     resetCounts: () => {
-      writeCount = 0
       counts.clear()
       writes = []
     },
