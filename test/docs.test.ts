@@ -7,8 +7,8 @@ import { accessLogLine } from '../src/telemetry/access-log.ts'
 
 const root = join(import.meta.dirname, '..')
 const ignored = /^(?:node_modules|coverage|\.git)\//
-const everyFile = globSync('**/*', { cwd: root, exclude: ['node_modules', 'coverage', '.git'] })
-const files = globSync('**/*.md', { cwd: root, exclude: ['node_modules', 'coverage', '.git'] }).filter((file) => !ignored.test(file))
+const everyFile = globSync('**/*', { cwd: root, exclude: ['node_modules', 'coverage', 'build', '.git'] })
+const files = globSync('**/*.md', { cwd: root, exclude: ['node_modules', 'coverage', 'build', '.git'] }).filter((file) => !ignored.test(file))
 const read = (file: string): string => readFileSync(join(root, file), 'utf8')
 
 /** What stands in code spans and code blocks of a page, one line each. */

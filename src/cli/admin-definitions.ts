@@ -23,7 +23,7 @@ export function defineAdministration(program: Command, { io, onExit }: ProgramCo
     .addOption(trustDomain())
     .addOption(new Option('--svid-lifetime <seconds>', 'how long certificates of workloads are valid').argParser(seconds(60, 86_400)).default(3600))
     .addOption(new Option('--own-ca-secret <name>', 'a Secret of type kubernetes.io/tls with a CA to use in place of one of its own'))
-    .addOption(new Option('--access-log <how>', 'what waypoints write about each request unless their parameters say').choices(['none', 'json']).default('none'))
+    .addOption(new Option('--access-log <how>', 'what waypoints write about each request unless their parameters say').choices(['none', 'json']).default('json'))
     .addOption(new Option('--otlp-endpoint <url>', 'where waypoints send traces unless their parameters say'))
     .addOption(timeout('for the CRDs, and then for the controller', 120))
     .addHelpText('after', examples('waymark install --crds experimental --apply', 'waymark install | kubectl apply --server-side -f -') +
@@ -32,8 +32,8 @@ export function defineAdministration(program: Command, { io, onExit }: ProgramCo
 
   clusterOptions(program.command('uninstall')
     .summary('take an installation away')
-    .description('Deletes what `waymark install` or the chart made. The CA and the trust bundles stay unless told otherwise, so that the same mesh can be installed again.'))
-    .option('--force', 'although Gateways of class waypoint are there; their waypoints go with them', false)
+    .description('Deletes what `waymark install` made; a release of the chart is left to helm. The CA and the trust bundles stay unless told otherwise, so that the same mesh can be installed again.'))
+    .option('--force', 'although Gateways of class waypoint are there; their pods serve on until their certificates end', false)
     .option('--crds', 'Gateway API\'s CRDs too, and with them every object of theirs', false)
     .option('--ca', 'the CA and the trust bundles too: the next installation is another mesh', false)
     .addOption(timeout('for the controllers to end', 60))
