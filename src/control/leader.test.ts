@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
+import { startApiServer } from '../../test/simulated/api-server.ts'
+import { fakeClock } from '../kit/testing/fake-clock.ts'
+import { startLeaderElection, type LeaderElection } from './leader.ts'
 import { leaseWorld, stepMs, type Member, type Way } from './testing/leases.ts'
 import { KubeError } from '../kube/errors.ts'
 
 const leaders = (members: readonly Member[]): number => members.filter(({ election, paused }) => !paused && election.leading()).length
 
-describe('leader election', () => {
+describe('leader election', function () {
+  this.timeout(20_000)
+
   it('makes one of two the leader, and says who to both', async () => {
     const world = leaseWorld()
     const [a, b] = [world.join('a'), world.join('b')]
@@ -164,6 +169,35 @@ describe('leader election', () => {
     world.join('a', 0, { client: { read: stale, create: stale, replace: stale, refresh: () => refreshed++ } })
     await world.pass(3_000)
     assert.ok(refreshed >= 1)
+  })
+
+  it('speaks to an API server', async () => {
+    const server = await startApiServer()
+    const client = server.client()
+    const clock = fakeClock(Date.parse('2026-05-01T10:00:00Z'))
+    const changes: string[] = []
+    const elect = (identity: string): LeaderElection => startLeaderElection({
+      client, clock, namespace: 'system', name: 'controller', identity, log: () => {},
+      onChange: (leading) => void changes.push(`${identity} ${leading}`),
+    })
+    const until = async (count: number): Promise<void> => {
+      while (changes.length < count) {
+        clock.advance(50)
+        await new Promise((resolve) => void setImmediate(resolve))
+      }
+    }
+    const a = elect('a')
+    await until(1)
+    const b = elect('b')
+    clock.advance(5_000)
+    await a.close()
+    await until(3)
+    assert.deepEqual(changes, ['a true', 'a false', 'b true'])
+    const spec = server.get({ kind: 'Lease', namespace: 'system', name: 'controller' })?.['spec'] as Record<string, unknown>
+    assert.deepEqual([spec['holderIdentity'], spec['leaseTransitions']], ['b', 1])
+    await b.close()
+    client.close()
+    await server.close()
   })
 
   it('refuses durations that would let two lead', () => {

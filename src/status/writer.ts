@@ -1,18 +1,17 @@
 import type { Resource, ResourceSet } from '../api/resources.ts'
-import { isResourceKind } from '../api/resources.ts'
 import { backoffMs } from '../kit/backoff.ts'
 import type { Cancel, Clock } from '../kit/clock.ts'
 import { printable } from '../kit/printable.ts'
 import type { KubeClient } from '../kube/client.ts'
-import type { KubeObject } from '../kube/object.ts'
-import { describeRef, namespacedName, type ObjectRef } from '../model/refs.ts'
+import { describeRef } from '../model/refs.ts'
 import type { ObjectStatus, Warning } from '../model/status.ts'
 import { createBucket } from './bucket.ts'
 import { statusNotices, warningNotice } from './events.ts'
 import { judge } from './failures.ts'
 import { createIdle } from './idle.ts'
-import { sameJson } from './json.ts'
+import { sameStatus } from './same.ts'
 import { mergeStatus } from './merge.ts'
+import { keyOf, objectOf, refIn, sameKind, sameRef, withStatus } from './objects.ts'
 import { createEntry, isStill, planFor, seenOf, type Entry, type Plan } from './plan.ts'
 import { createFairQueue } from './queue.ts'
 import { createRecorder } from './recorder.ts'
@@ -28,6 +27,8 @@ export interface StatusWriterOptions {
   readonly instance?: string
   /** What a reader of an Event can do about a condition with that reason; undefined: the message says it. */
   readonly advice?: (reason: string) => string | undefined
+  /** The `apiVersion` under which the cluster serves a kind; undefined: that of the object. */
+  readonly apiVersion?: (kind: Resource['kind']) => string | undefined
   readonly log: (line: string) => void
   readonly observer?: StatusObserver
   /** Writes under way at once; default 8. */
@@ -92,7 +93,7 @@ const refusedPause = { baseMs: 30_000, maxMs: 300_000 }
 /** A writer that is not active yet. It reads and writes with optimistic locking: PUT on the status subresource with `resourceVersion`. */
 export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   const { client, clock, random = Math.random, controllerName, instance = controllerName, log, observer = {}, concurrency = 8 } = options
-  const { rate = { burst: 200, perSecond: 100 }, settleMs = 5_000, advice = () => undefined } = options
+  const { rate = { burst: 200, perSecond: 100 }, settleMs = 5_000, advice = () => undefined, apiVersion = () => undefined } = options
   const items = new Map<string, Item>()
   const queue = createFairQueue()
   const bucket = createBucket(rate)
@@ -103,6 +104,9 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   let running = 0
   let round = 0
   let newest: WantedState | undefined
+  /** Items of the last update, in the order of its statuses, and its objects. */
+  let order: readonly Item[] = []
+  let former: ResourceSet | undefined
   let toldWarnings = new Set<string>()
   let pause: Cancel | undefined
   const toldKinds = new Set<string>()
@@ -172,10 +176,15 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   /** Still wanted, and we still lead: to be asked after each wait. */
   const isOurs = (item: Item): boolean => items.get(item.key) === item
 
+  const served = (object: Resource): Resource => {
+    const version = apiVersion(object.kind)
+    return version === undefined ? object : { ...object, apiVersion: version }
+  }
+
   const attempt = async (item: Item): Promise<void> => {
     // A write without a version would overwrite what others wrote meanwhile.
     if (item.reread || (item.seen ?? item.watched.metadata).resourceVersion === undefined) {
-      const live = await client.read(refIn(item.watched))
+      const live = await client.read(refIn(served(item.watched)))
       if (!isOurs(item)) return
       item.reread = false
       // For another object of that name, or a newer spec, the watch will bring what is wanted.
@@ -185,7 +194,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     const { watched } = item
     const { base, target, status } = plan(item)
     if (status === undefined) return
-    const answer = await client.replace(withStatus(watched, base.resourceVersion, status), { subresource: 'status' })
+    const answer = await client.replace(withStatus(served(watched), base.resourceVersion, status), { subresource: 'status' })
     observer.write?.(watched.kind, 'written')
     if (!isOurs(item)) return
     if (item.told !== '') log(`status of ${describeRef(target.ref)}: it is written now`)
@@ -244,9 +253,10 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     })
   }
 
-  const want = (wanted: ObjectStatus, watched: Resource): void => {
-    const key = keyOf(wanted.ref)
-    const item = items.get(key)
+  /** @param known its item, if the caller has it at hand */
+  const want = (wanted: ObjectStatus, watched: Resource, known: Item | undefined): Item => {
+    const key = known?.key ?? keyOf(wanted.ref)
+    const item = known ?? items.get(key)
     if (item === undefined) {
       const fresh: Item = {
         ...createEntry(key, wanted, watched),
@@ -254,11 +264,11 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
       }
       items.set(key, fresh)
       consider(fresh)
-      return
+      return fresh
     }
     item.round = round
-    const sameWanted = item.wanted === wanted || sameJson(item.wanted, wanted)
-    if (sameWanted && item.watched === watched) return
+    const sameWanted = sameStatus(item.wanted, wanted)
+    if (sameWanted && item.watched === watched) return item
     item.wanted = wanted
     item.watched = watched
     if (item.phase === 'refused' && item.aboutContent && !sameWanted) {
@@ -268,6 +278,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     } else {
       consider(item)
     }
+    return item
   }
 
   const forget = (item: Item): void => {
@@ -279,10 +290,16 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
 
   const refresh = ({ statuses, warnings, resources }: WantedState): void => {
     round++
+    const next: Item[] = []
     for (const status of statuses) {
-      const object = objectOf(resources, status.ref)
-      if (object !== undefined) want(status, object)
+      // Most changes leave all routes as they are, in the order they had: then nothing needs to be looked up by name.
+      const guess = order[next.length]
+      const known = guess !== undefined && former !== undefined && sameKind(former, resources, status.ref) && sameRef(guess.wanted.ref, status.ref) ? guess : undefined
+      const object = known?.watched ?? objectOf(resources, status.ref)
+      if (object !== undefined) next.push(want(status, object, known))
     }
+    order = next
+    former = resources
     for (const item of items.values()) if (item.round !== round) forget(item)
     const told = new Set<string>()
     for (const warning of warnings) {
@@ -305,6 +322,8 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
       return
     }
     for (const item of items.values()) forget(item)
+    order = []
+    former = undefined
     pause?.()
     pause = undefined
     idle.check()
@@ -326,21 +345,4 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
       newest = undefined
     },
   }
-}
-
-function keyOf({ kind, namespace, name }: ObjectRef): string {
-  return `${kind}/${namespace}/${name}`
-}
-
-function objectOf(resources: ResourceSet, { kind, namespace, name }: ObjectRef): Resource | undefined {
-  return isResourceKind(kind) ? resources[kind].get(namespacedName(namespace, name)) : undefined
-}
-
-function refIn({ apiVersion, kind, metadata: { namespace, name } }: Resource): { apiVersion: string; kind: string; namespace: string | undefined; name: string } {
-  return { apiVersion, kind, namespace, name }
-}
-
-/** The whole object: only its status counts, but admission policies see all of it. */
-function withStatus(object: Resource, resourceVersion: string | undefined, status: object): KubeObject {
-  return { ...object, metadata: { ...object.metadata, resourceVersion }, status } as unknown as KubeObject
 }
