@@ -91,7 +91,7 @@ export function clientObjects(role: Role, images: Images, name = 'client'): read
         serviceAccountName: name, automountServiceAccountToken: false, enableServiceLinks: false, terminationGracePeriodSeconds: 2, securityContext: restricted.pod,
         containers: [
           {
-            name: 'connect', image: images.waymark, imagePullPolicy: 'IfNotPresent', args: ['connect'], env: env.slice(0, 2), securityContext: restricted.container,
+            name: 'connect', image: images.waymark, imagePullPolicy: 'IfNotPresent', args: ['connect', '--ready-port', '15021'], env: env.slice(0, 2), securityContext: restricted.container,
             readinessProbe: { httpGet: { path: '/readyz', port: 15021 }, periodSeconds: 1, failureThreshold: 3 },
             resources: { requests: { cpu: '10m', memory: '64Mi' } },
             volumeMounts: [

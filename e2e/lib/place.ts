@@ -90,7 +90,7 @@ export async function inForce(kube: Kube, { apiVersion, kind, metadata: { namesp
     last = await kube.get({ apiVersion, kind }, namespace, name)
     return test(last, kube)
   }, { signal, withinMs: 120_000 }).catch((error: unknown) => {
-    if (last !== undefined && error instanceof Error) error.message += `; status: ${JSON.stringify(last['status'])}`
+    if (last !== undefined && error instanceof Error) error.message += `; status: ${JSON.stringify(last['status']).slice(0, 1_500)}`
     throw error
   })
 }
@@ -103,7 +103,7 @@ const tests: Readonly<Record<string, Test>> = {
     const status = object['status'] as { readonly observedGeneration?: number; readonly readyReplicas?: number; readonly updatedReplicas?: number } | undefined
     return status?.observedGeneration === object.metadata.generation && (status?.readyReplicas ?? 0) === replicas && (status?.updatedReplicas ?? 0) === replicas
   },
-  Pod: (object) => holds(conditionsOf(object), 'Ready', undefined),
+  Pod: (object) => holds(conditionsOf(object), 'Ready', object.metadata.generation),
   Gateway: (object) => holds(conditionsOf(object), 'Programmed', object.metadata.generation),
   Route: (object) => {
     const parents = routeParents(object, controllerName)

@@ -17,6 +17,9 @@ export interface RunOptions {
   readonly say: (line: string) => void
 }
 
+/** Failures whose logs are kept: after some, the next ones tell nothing new and cost minutes. */
+const loggedFailures = 5
+
 export interface Tally {
   readonly passed: number
   readonly failed: number
@@ -33,7 +36,9 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
   const begun = (standing: Standing): void => void open.add(standing)
   let standing: Promise<Standing> | undefined
   /** Made when the first case asks for it. */
-  const shared = (): Promise<Standing> => (standing ??= makePlace(kube, standingPlace, installation.images, signal, begun))
+  const shared = (): Promise<Standing> => (standing ??= makePlace(kube, standingPlace, installation.images, signal, begun).catch((error: unknown) => {
+      throw new Error(`the standing place was not made: ${error instanceof Error ? error.message : String(error)}`)
+    }))
 
   const runOne = async (one: Case): Promise<void> => {
     if (isStopped()) return
@@ -53,7 +58,7 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
       failures.push(one.name)
       say(`FAIL  ${one.name} (${lasted()})\n${indent(error)}`)
       const folder = join(options.logs, one.name.replace(/[^\w]+/g, '-'))
-      if (!isStopped()) {
+      if (!isStopped() && failures.length <= loggedFailures) {
         const places = one.place === undefined ? [...open] : own
         await collect(kube, [installation.namespace, ...places.flatMap(({ namespaces }) => namespaces)], folder)
         say(`      logs: ${folder}`)

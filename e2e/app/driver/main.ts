@@ -10,6 +10,7 @@ type Perform = { readonly [Name in Operation]: (spec: Operations[Name]['spec'], 
 /** Reads questions from stdin and answers each when it is done, several at a time; ends with stdin. */
 export async function drive(): Promise<void> {
   const running = new Map<number, AbortController>()
+  const open = new Set<Promise<void>>()
   const perform: Perform = {
     requests, until, load, grpc, tcp, websocket,
     stop: ({ id }) => {
@@ -31,9 +32,15 @@ export async function drive(): Promise<void> {
     const control = new AbortController()
     running.set(id, control)
     const work = perform[name] as (spec: unknown, stopped: AbortSignal) => Promise<unknown>
-    work(question[name], control.signal)
+    const answered = work(question[name], control.signal)
       .then((result) => say({ id, result }), (error: unknown) => say({ id, error: error instanceof Error ? error.message : String(error) }))
-      .finally(() => running.delete(id))
+      .finally(() => {
+        running.delete(id)
+        open.delete(answered)
+      })
+    open.add(answered)
   }
+  for (const control of running.values()) control.abort()
+  await Promise.all(open)
   process.exit(0)
 }
