@@ -16,7 +16,8 @@ const turn: fc.Arbitrary<Turn> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('end', 'cut', 'compact', 'bookmark', 'nonsense', 'again', 'error-event', 'refuse', 'settle') }) },
 )
 
-describe('any sequence of changes and faults', () => {
+describe('any sequence of changes and faults', function () {
+  this.timeout(60_000)
   let stub: Stub
   beforeEach(async () => {
     stub = await startStub()
@@ -78,7 +79,7 @@ describe('any sequence of changes and faults', () => {
           watch.close()
         }
       }),
-      { numRuns: 60 },
+      { numRuns: 50 },
     )
   })
 })

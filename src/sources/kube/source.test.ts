@@ -3,6 +3,7 @@ import { kinds, keyOf, objectsOf, type ResourceKind } from '../../api/resources.
 import { systemClock } from '../../kit/clock.ts'
 import { createReadiness } from '../../kit/ready.ts'
 import { collectionPath } from '../../kube/paths.ts'
+import type { WatchObserver } from './observer.ts'
 import { clusterKinds, watchCluster, type ClusterChange, type ClusterOptions, type ClusterSource } from './source.ts'
 import { startStub, status, type Collection, type Stub } from './testing/stub.ts'
 import { until } from './testing/until.ts'
@@ -89,16 +90,33 @@ describe('watchCluster', () => {
     assert.equal(last?.resources.Service, first.resources.Service)
   })
 
+  it('never changes what it handed on', async () => {
+    collection('Service').put('cart')
+    const { changes, synced } = start()
+    await synced()
+    collection('Service').put('other')
+    await until('the change', () => changes.length === 2)
+    collection('Service').remove('cart')
+    await until('the deletion', () => changes.length === 3)
+    assert.deepEqual(changes.map(({ resources }) => [...resources.Service.keys()]), [['shop/cart'], ['shop/cart', 'shop/other'], ['shop/other']])
+  })
+
   it('hands on nothing when nothing changed that is kept', async () => {
     const pod = (ready: string, heartbeat: string) => ({
       status: { podIP: '10.0.0.1', conditions: [{ type: 'Ready', status: ready, lastProbeTime: heartbeat }, { type: 'Initialized', status: heartbeat }] },
     })
     collection('Pod').put('cart-1', pod('True', '1'))
-    const { changes, synced } = start()
+    let events = 0
+    const observer: WatchObserver = { event: (kind) => void (events += kind === 'Pod' ? 1 : 0) }
+    const { changes, synced } = start({ observer })
     await synced()
     for (let at = 0; at < 10; at++) collection('Pod').put('cart-1', pod('True', String(at)))
+    await until('the heartbeats', () => events === 10)
+    collection('Namespace').put('shop', {}, '')
+    await until('the namespace', () => changes.length > 1)
+    assert.deepEqual(changes.slice(1).flatMap(dirty), ['Namespace /shop'])
     collection('Pod').put('cart-1', pod('False', '11'))
-    await until('the change that counts', () => changes.length === 2)
+    await until('the change that counts', () => changes.length > 2)
     const status = changes.at(-1)?.resources.Pod.get('shop/cart-1')?.status
     assert.deepEqual(status?.conditions, [{ type: 'Ready', status: 'False' }])
   })
