@@ -4,13 +4,15 @@ import { run } from './command.ts'
 import { root } from './cluster.ts'
 import type { Images } from './manifests.ts'
 
-/** What the suite's images are called; nothing asks a registry for them. */
-export const images: Images = { waymark: 'waymark:e2e', app: 'waymark-e2e-app:e2e' }
+/** What a cluster's images are called, so that suites side by side do not take each other's; nothing asks a registry for them. */
+export function imagesOf(cluster: string): Images {
+  return { waymark: `waymark:${cluster}`, app: `waymark-e2e-app:${cluster}` }
+}
 
 /** Builds the mesh's image and that of the test application. */
-export async function buildImages(base: string, signal: AbortSignal): Promise<void> {
+export async function buildImages(images: Images, base: string, signal: AbortSignal): Promise<void> {
   await run('npm', ['run', '--silent', 'image', '--', '--tag', images.waymark, '--base', base], { cwd: root, signal, timeoutMs: 600_000 })
-  const folder = join(root, 'build/e2e-app')
+  const folder = join(root, `build/${images.app.replace(/\W/g, '-')}`)
   stageApp(folder)
   await run('docker', ['build', '--network', 'none', '--build-arg', `BASE=${base}`, '--tag', images.app, folder], { signal, timeoutMs: 300_000 })
 }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { collect } from './collect.ts'
 import { createCluster, deleteCluster, hasCluster, loadImages, needTools, root, useCluster } from './cluster.ts'
-import { buildImages, images } from './images.ts'
+import { buildImages, imagesOf } from './images.ts'
 import { installationOf, installCrds, installMesh, restartMesh, type Installation } from './install.ts'
 import { connectKube, type Kube } from './kube.ts'
 
@@ -43,6 +43,7 @@ export async function provision(options: ProvisionOptions): Promise<Provision> {
   await needTools(signal)
   const kubeconfig = kubeconfigOf(cluster)
   const where = { name: cluster, nodeImage, kubeconfig, signal }
+  const images = imagesOf(cluster)
   const there = await hasCluster(cluster, signal)
   if (there && keep) await useCluster(where)
   else {
@@ -52,7 +53,7 @@ export async function provision(options: ProvisionOptions): Promise<Provision> {
   const kube = await connectKube(kubeconfig, signal)
   try {
     if (reuse && there) return { kube, installation: installationOf(cluster, images, 0) }
-    await step('built images', () => buildImages(imageBase, signal))
+    await step('built images', () => buildImages(images, imageBase, signal))
     await step('loaded images', () => loadImages(cluster, [images.waymark, images.app], signal))
     await step('installed Gateway API', () => installCrds(kube))
     const before = await kube.find('Namespace', undefined, 'waymark-system')
