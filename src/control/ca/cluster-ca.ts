@@ -90,6 +90,8 @@ export async function openClusterCa(options: ClusterCaOptions): Promise<ClusterC
   const listeners = new Set<() => void>()
   let wish: Wish = { rotate: false, force: false }
   let storeProblem: string | undefined
+  /** What keeps this controller from seeing or writing how things are. */
+  let fault: string | undefined
   let seen = { rotation: ca.rotation(), atMs: clock.now() }
   let leading = false
   let closed = false
@@ -103,6 +105,7 @@ export async function openClusterCa(options: ClusterCaOptions): Promise<ClusterC
   const problems = (): readonly string[] => {
     const remedy = ownSecret === undefined ? 'run waymark ca rotate' : `put its successor into ${ownPath}; the rotation begins by itself`
     return [
+      ...(fault === undefined ? [] : [`${fault}; it is tried again and again`]),
       ...(storeProblem === undefined ? [] : [storeProblem]),
       ...(own?.kind === 'bad' ? [`${own.problem}; the present CA goes on`] : []),
       ...(wish.problem === undefined ? [] : [wish.problem]),
@@ -132,6 +135,12 @@ export async function openClusterCa(options: ClusterCaOptions): Promise<ClusterC
     storeProblem = problem
   }
 
+  const blame = (next: string | undefined): void => {
+    if (next !== undefined && next !== fault) log(`CA: ${next}; it will be tried again`)
+    if (next === undefined && fault !== undefined) log(`CA: resolved: ${fault}`)
+    fault = next
+  }
+
   /** Whether the Secret now holds what this process has in memory. */
   const agree = async (kept: Kept): Promise<boolean> => {
     if (kept.kind === 'gone') {
@@ -147,8 +156,7 @@ export async function openClusterCa(options: ClusterCaOptions): Promise<ClusterC
     }
     const why = kept.kind === 'broken' ? kept.error.message : whyRefused(kept.state, ca.state())
     if (why !== undefined) {
-      const { advice } = kept.kind === 'broken' ? new CaError('store-changed', why) : new CaError('store-changed', why)
-      complain(`${why}; certificates are issued from memory and no rotation goes on; ${advice}`)
+      complain(`${why}; certificates are issued from memory and no rotation goes on; ${new CaError('store-changed', why).advice}`)
       return false
     }
     complain(undefined)
@@ -198,19 +206,21 @@ export async function openClusterCa(options: ClusterCaOptions): Promise<ClusterC
   const look = async (): Promise<void> => {
     cancel()
     let dueMs: number | undefined
+    const errors: unknown[] = []
     try {
-      own = await readOwn()
+      // What can not be read now is as it was.
+      own = await readOwn().catch((error: unknown) => (errors.push(error), own))
       if (await agree(await store.look())) {
         await renewBelow()
         dueMs = await rotate()
       }
-      failures = 0
     } catch (error) {
-      failures++
-      dueMs = clock.now() + backoffMs(failures, { ...retryPauses, random })
-      log(`CA: ${error instanceof Error ? error.message : String(error)}; it will be tried again`)
+      errors.push(error)
     }
     if (closed) return
+    failures = errors.length === 0 ? 0 : failures + 1
+    if (failures > 0) dueMs = Math.min(dueMs ?? Infinity, clock.now() + backoffMs(failures, { ...retryPauses, random }))
+    blame(errors.map((error) => (error instanceof Error ? error.message : String(error))).join('; ') || undefined)
     cancel = clock.after(Math.max(0, Math.min(roundMs, (dueMs ?? Infinity) - clock.now())), wake)
     tell()
   }

@@ -206,4 +206,25 @@ describe('openClusterCa with a Secret of the user\'s', () => {
     assert.match(one.ca.problems().join(), /own-ca holds no other root: put the next CA there/)
     assert.equal(one.ca.rotation().phase, 'steady')
   })
+
+  it('follows the other controller and issues while the Secret may not be read, and says so once', async () => {
+    cluster.server.put(secretOf(top))
+    const one = await open()
+    const two = await cluster.open({ ownSecret: 'own-ca' })
+    await two.ca.idle()
+    const stop = cluster.server.forbid(({ verb, name }) => verb === 'get' && name === 'own-ca')
+    await cluster.annotate({ other: 'x' })
+    await until(() => two.ca.problems().length > 0, 'the problem')
+    assert.match(two.ca.problems().join(), /forbidden.*tried again/)
+    for (let turns = 0; turns < 5; turns++) {
+      cluster.clock.advance(60_000)
+      await two.ca.idle()
+    }
+    assert.equal(two.lines.filter((line) => line.includes('forbidden')).length, 1)
+    cluster.edit((state) => ({ ...state, rotation: { ...state.rotation, generation: 3 } }))
+    await cluster.turnUntil(1000, () => two.ca.rotation().generation === 3)
+    assert.ok(await issuesUnder(two, top))
+    stop()
+    await cluster.turnUntil(1000, () => [one, two].every(({ ca }) => ca.problems().length === 0))
+  })
 })
