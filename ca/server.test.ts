@@ -44,6 +44,29 @@ describe('createCa', () => {
     ca = await createCa({ store: memoryStore(), trustDomain, clock })
   })
 
+  describe('the shared secret', () => {
+    it('is the same for every process of an identity, whichever controller of the CA it asks, and another one for other identities', async () => {
+      const store = memoryStore()
+      const [one, two] = [await createCa({ store, trustDomain, clock }), await createCa({ store, trustDomain, clock })]
+      const of = async (from: Ca, who: Identity): Promise<string | undefined> => (await from.issue(who, newKey())).sharedSecret
+      const first = await of(one, identity)
+      assert.equal(Buffer.from(first ?? '', 'base64').length, 32)
+      assert.equal(await of(one, identity), first)
+      assert.equal(await of(two, identity), first)
+      assert.notEqual(await of(one, { ...identity, serviceAccount: 'till' }), first)
+      assert.notEqual(await of(one, { ...identity, namespace: 'shops' }), first)
+    })
+
+    it('is another one once another root signs', async () => {
+      const own = await createCa({ store: memoryStore(), trustDomain, clock })
+      const before = (await own.issue(identity, newKey())).sharedSecret
+      await own.rotate('introduce')
+      assert.equal((await own.issue(identity, newKey())).sharedSecret, before)
+      await own.rotate('sign', { force: true })
+      assert.notEqual((await own.issue(identity, newKey())).sharedSecret, before)
+    })
+  })
+
   describe('issue', () => {
     const name = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?$/)
 

@@ -1,7 +1,8 @@
+import { hkdfSync } from 'node:crypto'
 import type { Clock } from '../src/kit/clock.ts'
 import type { Issued } from '../src/model/credentials.ts'
 import type { Identity } from '../src/model/identity.ts'
-import { isTrustDomain } from '../src/model/identity.ts'
+import { formatSpiffeId, isTrustDomain } from '../src/model/identity.ts'
 import type { CaState } from './bundle.ts'
 import { signingAuthority, trustBundle, withRotation } from './bundle.ts'
 import { toPem } from './der.ts'
@@ -145,5 +146,11 @@ function issue(state: CaState, identity: Identity, publicKeyPem: string, { nowMs
   const notAfterMs = Math.floor(Math.min(nowMs + lifetimeMs, authority.notAfterMs) / 1000) * 1000
   if (notAfterMs <= nowMs) throw new CaError('authority-expired', `the CA's certificates were valid until ${new Date(authority.notAfterMs).toISOString()}`)
   const der = issueSvid(authority, { identity, publicKey: readPublicKey(publicKeyPem), notBeforeMs, notAfterMs, serial: randomSerial() })
-  return { certificateChainPem: toPem('CERTIFICATE', der) + authority.intermediatesPem, trustBundlePem: trustBundle(state), notBeforeMs, notAfterMs }
+  return { certificateChainPem: toPem('CERTIFICATE', der) + authority.intermediatesPem, trustBundlePem: trustBundle(state), sharedSecret: sharedSecret(authority, identity), notBeforeMs, notAfterMs }
+}
+
+/** Derived from the key that signs, so that every controller gives the same one and none has to be kept. Source: RFC 5869. */
+function sharedSecret({ key }: Authority, identity: Identity): string {
+  const secret = key.export({ type: 'pkcs8', format: 'der' })
+  return Buffer.from(hkdfSync('sha256', secret, 'waymark', `shared secret of ${formatSpiffeId(identity)}`, 32)).toString('base64')
 }

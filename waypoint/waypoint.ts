@@ -31,7 +31,7 @@ export interface WaypointOptions {
   readonly telemetry: Telemetry
   readonly clock: Clock
   readonly limits?: Partial<WaypointLimits>
-  /** Seals session persistence tokens; the same in all replicas, at least 16 secret bytes. Without it they end with the process. */
+  /** Seals session persistence tokens, at least 16 secret bytes; the secret that the CA shares among replicas if not given. */
   readonly sessionKey?: Uint8Array
   /** 0 ≤ random() < 1: endpoint choice and jitter. */
   readonly random?: () => number
@@ -81,7 +81,7 @@ export async function startWaypoint(options: WaypointOptions): Promise<Waypoint>
     limits,
     hosts,
     config: () => config,
-    sessions: sessionKeepers(options.sessionKey ?? randomBytes(32)),
+    sessions: sessionKeepers(sessionKeys(credentials, options.sessionKey)),
     usage,
   }
   const tunnels = createTunnelServer(engine)
@@ -134,5 +134,20 @@ function notAfterMs(credentials: CredentialSource): number {
     return credentials.current().notAfterMs
   } catch {
     return 0
+  }
+}
+
+/** The key that all replicas of this waypoint have; if the CA shares none, one that ends with the process. */
+function sessionKeys(credentials: CredentialSource, given: Uint8Array | undefined): () => Uint8Array {
+  const own = given ?? randomBytes(32)
+  let from: string | undefined
+  let key = own
+  return () => {
+    const shared = given === undefined ? credentials.current().sharedSecret : undefined
+    if (shared !== from) {
+      from = shared
+      key = shared === undefined ? own : Buffer.from(shared, 'base64')
+    }
+    return key
   }
 }

@@ -20,6 +20,7 @@ import { translate } from '../translate/translate.ts'
 import { createBundleWriter } from './ca/bundle-writer.ts'
 import { openClusterCa, type ClusterCa } from './ca/cluster-ca.ts'
 import { mayHave, meshNamespaces, otherControllers } from './cluster.ts'
+import { help } from './findings.ts'
 import type { ControllerCounters } from './controller-metrics.ts'
 import { startLeaderElection } from './leader.ts'
 import { createProgramming } from './programming.ts'
@@ -90,7 +91,11 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   closers.push(ca.onBundleChange(credentials.updateBundle), credentials.close)
 
   const publisher = createPublisher()
-  const status = createStatusWriter({ client, clock, controllerName, instance: options.pod, log, observer: counters.status })
+  const status = createStatusWriter({
+    client, clock, controllerName, instance: options.pod, log, observer: counters.status,
+    advice: (reason) => help[reason]?.advice,
+    apiVersion: (kind) => source.servedVersion(kind),
+  })
   const infra = createInfraWriter({ client, clock, installation, log, observer: counters.source })
   const bundles = createBundleWriter({ client, clock, namespace, log, observer: counters.source })
   const writers = [status, infra, bundles, ca]
@@ -147,7 +152,6 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   const election = startLeaderElection({
     client, clock, namespace, name: install.controller, identity: options.pod, log,
     onChange: (leading) => {
-      log(leading ? 'this controller writes: it holds the Lease' : 'this controller does not write: another one holds the Lease')
       for (const writer of writers) writer.setActive(leading)
     },
   })

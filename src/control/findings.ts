@@ -93,7 +93,7 @@ function unique(findings: readonly Finding[]): readonly Finding[] {
 const nothing = { expected: '', advice: '' } as const
 
 /** What helps, by the reason of a condition. The reasons are Gateway API's own. */
-const help: Readonly<Record<string, { readonly expected: string; readonly advice: string }>> = {
+export const help: Readonly<Record<string, { readonly expected: string; readonly advice: string }>> = {
   NoMatchingParent: {
     expected: 'a Service of type ClusterIP, one of its ports, or a Gateway of class waypoint',
     advice: 'correct name, namespace, port and sectionName of the parentRef',

@@ -9,6 +9,11 @@ export interface Credentials {
   readonly privateKeyPem: string
   /** Every root that is trusted now, PEM: one while nothing rotates, two or more during a rotation. */
   readonly trustBundlePem: readonly string[]
+  /**
+   * A secret that the CA gives to every process of this identity and to no other, base64, 32 bytes: what one replica sealed with it, the
+   * others can open. It changes with the root that signs.
+   */
+  readonly sharedSecret?: string
   /** Milliseconds since the epoch. */
   readonly notBeforeMs: number
   readonly notAfterMs: number

@@ -63,7 +63,8 @@ function held(): { readonly answer: Promise<Issued>; readonly give: (issued: Iss
 describe('keepCredentials', () => {
   it('gives an SVID with its own key and the whole bundle', async () => {
     const { ca, keep } = await bench()
-    const { certificateChainPem, privateKeyPem, ...rest } = (await keep()).current()
+    const { certificateChainPem, privateKeyPem, sharedSecret, ...rest } = (await keep()).current()
+    assert.match(sharedSecret ?? '', /^[A-Za-z0-9+/]{43}=$/)
     assert.ok(new X509Certificate(certificateChainPem).checkPrivateKey(createPrivateKey(privateKeyPem)))
     assert.deepEqual(rest, { identity, trustBundlePem: ca.bundle(), notBeforeMs: startMs - 5 * minute, notAfterMs: startMs + 60 * minute })
   })

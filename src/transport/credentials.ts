@@ -155,8 +155,12 @@ async function obtain(options: KeepOptions, pushed: () => readonly string[] | un
     publicKeyEncoding: { type: 'spki', format: 'pem' },
   })
   const issued = await withTimeout(() => options.fetch(publicKey), clock, options.fetchTimeoutMs ?? 10_000)
-  const { certificateChainPem, notBeforeMs, notAfterMs } = issued
-  const next = { identity, privateKeyPem: privateKey, certificateChainPem, trustBundlePem: pushed() ?? issued.trustBundlePem, notBeforeMs, notAfterMs }
+  const { certificateChainPem, notBeforeMs, notAfterMs, sharedSecret } = issued
+  const shared = sharedSecret === undefined ? {} : { sharedSecret }
+  const next = {
+    ...shared,
+    identity, privateKeyPem: privateKey, certificateChainPem, trustBundlePem: pushed() ?? issued.trustBundlePem, notBeforeMs, notAfterMs,
+  }
   const problem = problemWith(next, clock.now())
   if (problem !== undefined) throw new Error(`the CA's answer for ${formatSpiffeId(identity)} can not be used: ${problem}`)
   return next

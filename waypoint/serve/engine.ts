@@ -42,14 +42,20 @@ export function newUsage(): Usage {
  * Keeps one `SessionKeeper` for each rule; all rules of one identity share their tokens over reloads.
  * @param key see `createSessionKeeper`
  */
-export function sessionKeepers(key: Uint8Array): Engine['sessions'] {
-  const keepers = new WeakMap<CompiledRule, SessionKeeper>()
+export function sessionKeepers(key: () => Uint8Array): Engine['sessions'] {
+  let present: Uint8Array | undefined
+  let keepers = new WeakMap<CompiledRule, SessionKeeper>()
   return (rule) => {
     if (rule.persistence === undefined) return undefined
+    const now = key()
+    if (now !== present) {
+      present = now
+      keepers = new WeakMap()
+    }
     let keeper = keepers.get(rule)
     if (keeper === undefined) {
       const { routeKind, namespace, name, rule: position } = rule.id
-      keeper = createSessionKeeper(rule.persistence, `${routeKind}/${namespace}/${name}/${position}`, key)
+      keeper = createSessionKeeper(rule.persistence, `${routeKind}/${namespace}/${name}/${position}`, now)
       keepers.set(rule, keeper)
     }
     return keeper
