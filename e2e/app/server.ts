@@ -4,7 +4,7 @@ import { createServer as createTcp, type AddressInfo, type Server, type Socket }
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Echo } from './protocol.ts'
 import { startGrpc } from './grpc.ts'
-import { memory } from './memory.ts'
+import { memory, type Memory } from './memory.ts'
 import { acceptWebSocket } from './websocket.ts'
 import { who } from './config.ts'
 
@@ -22,8 +22,8 @@ export interface Application {
   readonly end: (quietMs: number, deadlineMs: number) => Promise<void>
 }
 
-/** Starts the test application; 0 in `ports` takes any. */
-export async function startApplication(ports: Ports): Promise<Application> {
+/** Starts the test application; 0 in `ports` takes any. @param usual the status of answers that nothing else asks for */
+export async function startApplication(ports: Ports, usual = 200): Promise<Application> {
   const seen = memory()
   const state = { ending: false, last: Date.now(), busy: 0 }
   const sessions = new Set<ServerHttp2Session>()
@@ -36,7 +36,7 @@ export async function startApplication(ports: Ports): Promise<Application> {
       state.busy--
       state.last = Date.now()
     })
-    answer(request, response, seen, state.ending).catch(() => response.destroy())
+    answer(request, response, seen, { ending: state.ending, usual }).catch(() => response.destroy())
   }
 
   const http1 = createHttp({ keepAliveTimeout: 120_000, maxHeaderSize: 128 * 1024 }, handle as (request: IncomingMessage, response: ServerResponse) => void)
@@ -101,7 +101,7 @@ async function listen(server: Server, port: number): Promise<number> {
  * `fails=N&key=K` (the first N requests with that key fail), `stream=N&every=MS`, `reset`, `size=BYTES`.
  * `/status/NNN` and `/delay/MS` are short for the first two; `/seen?key=K` says what came with `x-key: K`.
  */
-async function answer(request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse, seen: ReturnType<typeof memory>, ending: boolean): Promise<void> {
+async function answer(request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse, seen: Memory, { ending, usual }: { readonly ending: boolean; readonly usual: number }): Promise<void> {
   const url = new URL(request.url ?? '/', 'http://application')
   const query = url.searchParams
   const chunks: Buffer[] = []
@@ -122,7 +122,7 @@ async function answer(request: IncomingMessage | Http2ServerRequest, response: S
     response.appendHeader(header.slice(0, colon), header.slice(colon + 1))
   }
   if (ending && request.httpVersion === '1.1') response.setHeader('connection', 'close')
-  response.statusCode = fails(query, seen) ? Number(word === 'status' ? value : (query.get('status') ?? 200)) : 200
+  response.statusCode = fails(query, seen) ? Number(word === 'status' ? value : (query.get('status') ?? usual)) : 200
   const streams = Number(query.get('stream') ?? 0)
   for (let at = 0; at < streams; at++) {
     ;(response as ServerResponse).write(`${at}\n`)
@@ -138,7 +138,7 @@ async function answer(request: IncomingMessage | Http2ServerRequest, response: S
 }
 
 /** Whether the status that was asked for is given, or a plain 200. */
-function fails(query: URLSearchParams, seen: ReturnType<typeof memory>): boolean {
+function fails(query: URLSearchParams, seen: Memory): boolean {
   const on = query.get('failon')
   if (on !== null && on !== who.version) return false
   const times = query.get('fails')

@@ -27,6 +27,8 @@ export interface App {
   readonly replicas?: number
   /** What the port named `http` is; 8080 by default. */
   readonly httpPort?: number
+  /** The status of its answers that nothing else asks for; 200 by default. */
+  readonly answer?: number
 }
 
 export type Place = Readonly<Record<Role, Room>>

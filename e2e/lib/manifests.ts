@@ -56,7 +56,7 @@ export function waypointObjects(role: Role, parameters: Readonly<Record<string, 
 }
 
 /** The test application; at its end it serves on until traffic has ceased. */
-export function appDeployment(role: Role, name: string, { version, app = 'echo', replicas = 1, httpPort = 8080 }: App, images: Images): KubeObject {
+export function appDeployment(role: Role, name: string, { version, app = 'echo', replicas = 1, httpPort = 8080, answer = 200 }: App, images: Images): KubeObject {
   const labels = { app, version }
   return {
     apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name, namespace: role },
@@ -69,9 +69,9 @@ export function appDeployment(role: Role, name: string, { version, app = 'echo',
         spec: {
           automountServiceAccountToken: false, enableServiceLinks: false, terminationGracePeriodSeconds: 30, securityContext: restricted.pod,
           containers: [{
-            name: 'app', image: images.app, imagePullPolicy: 'IfNotPresent', args: ['serve', '--http', String(httpPort)], env, securityContext: restricted.container,
+            name: 'app', image: images.app, imagePullPolicy: 'IfNotPresent', args: ['serve', '--http', String(httpPort), '--answer', String(answer)], env, securityContext: restricted.container,
             ports: [{ name: 'http', containerPort: httpPort }, { name: 'grpc', containerPort: 9090 }, { name: 'tcp', containerPort: 9000 }],
-            readinessProbe: { httpGet: { path: '/', port: 'http' }, periodSeconds: 1, failureThreshold: 3 },
+            readinessProbe: { httpGet: { path: '/status/200', port: 'http' }, periodSeconds: 1, failureThreshold: 3 },
             resources: { requests: { cpu: '10m', memory: '48Mi' } },
           }],
         },
