@@ -173,8 +173,9 @@ export async function listenControl(options: ListenControlOptions): Promise<Cont
     observer.refused?.('overload')
     socket.destroy()
   })
-  server.on('tlsClientError', (_error, socket) => {
-    observer.refused?.('handshake')
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+    // That one left, or was told to because there are too many.
+    if (error.code !== 'ECONNRESET') observer.refused?.('handshake')
     socket.destroy()
   })
   server.on('secureConnection', onSecure)

@@ -190,8 +190,14 @@ export function createPublisher(): Publisher {
 function changesTo(snapshot: Snapshot, given: Snapshot | undefined, current: Snapshot): readonly EntryChange[] {
   const changes: EntryChange[] = []
   let kept = 0
+  // Both are mostly in the same order: going along saves looking most keys up.
+  const along = (given ?? current).entries()
+  let step = along.next()
   for (const [key, after] of snapshot) {
-    if (given?.get(key) === after) {
+    if (step.done !== true && step.value[0] !== key && given?.has(key) === true) while (step.done !== true && step.value[0] !== key) step = along.next()
+    const [expected, same] = step.done === true ? [] : step.value
+    if (expected === key) step = along.next()
+    if (expected === key ? same === after : given?.get(key) === after) {
       kept++
       continue
     }

@@ -73,7 +73,7 @@ export function serveSubscriber(stream: Duplex, options: SubscriberServerOptions
 /** As `serveSubscriber`, with a hand on the stream. */
 export function serveStream(stream: Duplex, options: SubscriberServerOptions): ServedStream {
   const { caller = { kind: 'local' }, observer, acknowledgements } = options
-  const wire: Wire<unknown, ServerMessage> = createWire(stream, maxRequestBytes)
+  const wire: Wire<unknown, ServerMessage> = createWire(stream, maxRequestBytes, (why) => refuse('protocol', why))
   /** Whose hello was accepted. */
   let greeted: Identity | undefined
   let acknowledge: (version: number, hash: string) => void = () => {}

@@ -155,7 +155,8 @@ export function createView(subscriber: Subscriber, current: Snapshot, version: n
       for (const key of references.keys()) index.remove(key, view)
     },
   }
-  take([...current].map(([key, after]) => ({ key, before: undefined, after })), version)
+  const own = [...current].filter(([, entry]) => isIn(subscriber, entry))
+  take(own.map(([key, after]) => ({ key, before: undefined, after })), version)
   log = []
   logKeys = 0
   return view

@@ -31,20 +31,34 @@ export function encode(message: unknown): Buffer {
   return Buffer.from(`${JSON.stringify(message)}\n`)
 }
 
-/** Puts messages on `stream`; a line that is not JSON, is too long, or that the listener throws at, destroys it. */
-export function createWire<In, Out>(stream: Duplex, limitBytes = maxMessageBytes): Wire<In, Out> {
+/**
+ * Puts messages on `stream`. A line that is not JSON, is too long, or that the listener throws at, is the last that is read.
+ * @param onBroken told why; default: the stream is destroyed
+ */
+export function createWire<In, Out>(stream: Duplex, limitBytes = maxMessageBytes, onBroken?: (why: string) => void): Wire<In, Out> {
   let listener: (message: In) => void = () => {}
   let idleListener: () => void = () => {}
   let queue: Buffer[] = []
   let ending = false
+  let broken = false
   let received = 0
   let sent = 0
   stream.on('error', () => {})
+
+  const tooLong = new Error(`a message of more than ${limitBytes} bytes`)
+  const breakOff = (error: unknown): void => {
+    broken = true
+    parts = []
+    const reason = error instanceof Error ? error : new Error(String(error))
+    if (onBroken === undefined) stream.destroy(reason)
+    else onBroken(reason.message)
+  }
 
   let parts: Buffer[] = []
   let size = 0
   stream.on('data', (chunk: Buffer) => {
     received += chunk.length
+    if (broken) return
     let start = 0
     for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, start)) {
       parts.push(chunk.subarray(start, at))
@@ -53,10 +67,11 @@ export function createWire<In, Out>(stream: Duplex, limitBytes = maxMessageBytes
       size = 0
       start = at + 1
       try {
-        if (line.length > limitBytes) throw new Error(`a message of more than ${limitBytes} bytes`)
+        if (line.length > limitBytes) throw tooLong
         listener(JSON.parse(line.toString()) as In)
       } catch (error) {
-        stream.destroy(error instanceof Error ? error : new Error(String(error)))
+        breakOff(error)
+        return
       }
       if (stream.destroyed) return
     }
@@ -64,7 +79,7 @@ export function createWire<In, Out>(stream: Duplex, limitBytes = maxMessageBytes
       parts.push(chunk.subarray(start))
       size += chunk.length - start
     }
-    if (size > limitBytes) stream.destroy(new Error(`a message of more than ${limitBytes} bytes`))
+    if (size > limitBytes) breakOff(tooLong)
   })
   const closed = new Promise<void>((resolve) => {
     stream.once('close', resolve)
