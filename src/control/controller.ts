@@ -13,6 +13,7 @@ import { listenControl, type ControlServer } from '../publish/listen.ts'
 import { createPeerAcks } from '../publish/peers.ts'
 import { createPublisher } from '../publish/publisher.ts'
 import { watchCluster } from '../sources/kube/source.ts'
+import { createRecorder } from '../status/recorder.ts'
 import { createStatusWriter } from '../status/writer.ts'
 import { keepCredentials } from '../transport/credentials.ts'
 import type { Translation } from '../translate/options.ts'
@@ -81,7 +82,15 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   const { namespace, trustDomain } = installation
   const identity: Identity = { trustDomain, namespace, serviceAccount: install.controller }
   const published = readiness.register('configuration', 'the cluster has not been read yet')
-  const ca = await openClusterCa({ client, clock, namespace, trustDomain, svidLifetimeMs: options.svidLifetimeMs, ownSecret: options.ownCaSecret, log })
+  const caSecret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: install.caSecret, namespace } } as const
+  const recorder = createRecorder({
+    client, clock, random: Math.random, controllerName, instance: options.pod, log, observe: counters.status.event ?? (() => {}),
+  })
+  const ca = await openClusterCa({
+    client, clock, namespace, trustDomain, svidLifetimeMs: options.svidLifetimeMs, ownSecret: options.ownCaSecret, log,
+    observer: counters.source,
+    onEvent: ({ type, reason, message }) => recorder.record(caSecret, [{ type, reason, note: message, identity: ['ca', reason, message] }]),
+  })
   closers.push(ca.close)
   const credentials = await keepCredentials({
     identity, clock,
@@ -98,7 +107,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   })
   const infra = createInfraWriter({ client, clock, installation, log, observer: counters.source })
   const bundles = createBundleWriter({ client, clock, namespace, log, observer: counters.source })
-  const writers = [status, infra, bundles, ca]
+  const writers = [recorder, status, infra, bundles, ca]
   closers.push(status.close, infra.close, bundles.close)
 
   let resources: ResourceSet | undefined
@@ -163,7 +172,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
     resources: source.resources,
     snapshot: () => programming.translation().snapshot,
     statuses: () => programming.translation().statuses,
-    troubles: () => [...source.problems(), ...ca.problems(), ...infra.problems().values(), ...describeAll([], programming.translation().statuses, programming.translation().warnings)],
+    troubles: () => [...source.problems(), ...ca.problems(), ...bundles.problems(), ...infra.problems().values(), ...describeAll([], programming.translation().statuses, programming.translation().warnings)],
     close: async () => {
       for (const writer of writers) writer.setActive(false)
       await election.close()
