@@ -40,15 +40,24 @@ export function compilePattern(source: string): Pattern {
   return pattern
 }
 
-/** What is wrong with `source` as a pattern, in words; undefined if it is good. */
+const verdicts = new Map<string, string | undefined>()
+
+/**
+ * What is wrong with `source` as a pattern, in words; undefined if it is good. Only the verdict is kept: a compiled pattern may take a
+ * hundred kilobytes, and whoever only asks will never run it.
+ */
 export function patternProblem(source: string): string | undefined {
+  if (verdicts.has(source)) return verdicts.get(source)
+  let verdict: string | undefined
   try {
-    compilePattern(source)
-    return undefined
+    compileAnchored(source)
   } catch (error) {
-    if (error instanceof PatternError) return error.message
-    throw error
+    if (!(error instanceof PatternError)) throw error
+    verdict = error.message
   }
+  if (verdicts.size >= maxCached) for (const oldest of verdicts.keys()) if (verdicts.delete(oldest)) break
+  verdicts.set(source, verdict)
+  return verdict
 }
 
 function compileAnchored(source: string): RE2JS {
