@@ -1,10 +1,11 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { issueCertificates, type Certificates } from './certificates.ts'
 import { anyCpu, aroundCpu, next, proxyCpu, startScript, stop, stopAll, type Child } from './children.ts'
+import { controlSectionOf, withControlSection } from './control/section.ts'
 import { loadOf, type Load, type Target } from './load-commands.ts'
 import { measuredDestination, measuredPath, type Shape } from './manifests.ts'
 import { hasProcfs } from './procfs.ts'
@@ -125,7 +126,9 @@ async function main(): Promise<void> {
     const reload = values['no-reload'] ? [] : await reloads(runtimes, quick ? 1 : 5, say)
     const text = report({ runtimes, measured, strangers, reload, missing, versions, quick, requests, rounds, connections })
     process.stdout.write(text)
-    if (!quick) writeFileSync(values.out ?? join(import.meta.dirname, 'RESULTS.md'), text)
+    const out = values.out ?? join(import.meta.dirname, 'RESULTS.md')
+    // The control plane's section is measured apart.
+    if (!quick) writeFileSync(out, withControlSection(text, existsSync(out) ? controlSectionOf(readFileSync(out, 'utf8')) : ''))
   } finally {
     stopAll()
     rmSync(directory, { recursive: true, force: true })

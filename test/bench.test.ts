@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { controlHeading, controlSectionOf, withControlSection } from '../bench/control/section.ts'
 import { formatSpread, markdownTable, ratioOf, spreadOf } from '../bench/table.ts'
 
 describe('the tables of the benchmark', () => {
@@ -14,5 +15,15 @@ describe('the tables of the benchmark', () => {
 
   it('are Markdown', () => {
     assert.equal(markdownTable(['a', 'b'], [['x', formatSpread({ median: 1.26, min: 1, max: 2 }, 1)]]), '| a | b |\n| --- | ---: |\n| x | 1.3 (1.0–2.0) |')
+  })
+
+  it('keep the section about the control plane when the others are measured anew, and the other way round', () => {
+    const section = `${controlHeading}\n\nfast\n`
+    const both = withControlSection('# Results\n\n## One\n\ntext\n', section)
+    assert.equal(both, `# Results\n\n## One\n\ntext\n\n${section}`)
+    assert.equal(withControlSection(both, `${controlHeading}\n\nslow\n`), both.replace('fast', 'slow'))
+    assert.equal(withControlSection('# New\n', controlSectionOf(both)), `# New\n\n${section}`)
+    assert.equal(withControlSection(`# A\n\n${section}\n## B\n`, `${controlHeading}\n\nslow\n`), `# A\n\n${controlHeading}\n\nslow\n\n## B\n`)
+    assert.equal(withControlSection('# New\n', ''), '# New\n')
   })
 })

@@ -1,6 +1,7 @@
 import { cpus, release, totalmem } from 'node:os'
 import { cpuModel } from '../procfs.ts'
 import { formatSpread, markdownTable, spreadOf } from '../table.ts'
+import { controlHeading } from './section.ts'
 import { servicesOf, type WorldSize } from './world.ts'
 
 /** The controller over some seconds. */
@@ -35,8 +36,6 @@ export interface ControlResults {
 /** What is to be reached. */
 const goals = { startMs: 5_000, p50Ms: 20, p99Ms: 60, memory: 350, cores: 0.25, bytesEach: 5_000, waypointMemory: 110 } as const
 
-const heading = '## The control plane of a large cluster'
-
 /** The value below which that share of `values` lies. */
 function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b)
@@ -50,7 +49,7 @@ export function controlReport(results: ControlResults, quick: boolean): string {
   const services = namespaces.reduce((sum, index) => sum + servicesOf(size, index), 0)
   const routes = services * size.routesEach
   return [
-    heading,
+    controlHeading,
     ...(quick ? ['A quick run, to see that everything works: its figures mean nothing.'] : []),
     `Written by \`npm run bench:control\`: ${size.namespaces} namespaces with a waypoint each, ${services} Services, ${services * size.podsEach} pods with an endpoint each, \
 ${routes} HTTPRoutes (a fifth of them consumer routes), served by a simulated API server in a process of its own to a real \`waymark controller\`, with ${results.subscribers} subscribers over mTLS in a third process.`,
@@ -95,12 +94,4 @@ function goalsTable(results: ControlResults): string {
     row('bytes sent for one changed endpoint, all subscribers together', `≤ ${goals.bytesEach}`, bytes.toFixed(0), bytes <= goals.bytesEach),
     row('memory of a waypoint of the largest namespace (RSS)', `≤ ${goals.waypointMemory} MiB`, formatSpread(memory, 0), memory.median <= goals.waypointMemory),
   ])
-}
-
-/** `text` of RESULTS.md with its section about the control plane replaced, or added at the end. */
-export function withControlSection(text: string, section: string): string {
-  const at = text.indexOf(heading)
-  if (at === -1) return `${text.trimEnd()}\n\n${section}`
-  const end = text.indexOf('\n## ', at + heading.length)
-  return `${text.slice(0, at)}${section}${end === -1 ? '' : text.slice(end)}`
 }

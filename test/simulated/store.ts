@@ -146,10 +146,10 @@ export function createStore(allKinds: () => Iterable<ServedKind>, historySize: n
       throw new StatusError(409, 'Conflict', `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${String(old.metadata.uid)}`)
     }
     const next = withKept(old, mixed(kind, old, given, part))
-    const bumps = next['spec'] !== undefined && !isDeepStrictEqual(contentOf(old), contentOf(next))
+    const bumps = next['spec'] !== undefined && !same(contentOf(old), contentOf(next))
     const bumped: KubeObject = bumps ? { ...next, metadata: { ...next.metadata, generation: (old.metadata.generation ?? 0) + 1 } } : next
     const owned = managers ?? (manager === undefined ? owners : ownedByUpdate(owners, manager, part, old, bumped))
-    if (isDeepStrictEqual(plain(old), plain(bumped)) && isDeepStrictEqual(owners, owned)) return old
+    if (same(plain(old), plain(bumped)) && same(owners, owned)) return old
     const written = keep(kind, bumped, owned, old)
     if (written.metadata.deletionTimestamp !== undefined && finalizersOf(written).length === 0) return drop(kind, written)
     return written
@@ -222,7 +222,7 @@ export function createStore(allKinds: () => Iterable<ServedKind>, historySize: n
       const taken: string[] = []
       for (const [other, owned] of old.managers) {
         if (other === key) continue
-        const conflicts = [...paths].filter((path) => owned.has(path) && !isDeepStrictEqual(present.get(path), applied.get(path)))
+        const conflicts = [...paths].filter((path) => owned.has(path) && !same(present.get(path), applied.get(path)))
         if (conflicts.length === 0) continue
         taken.push(...conflicts.map((path) => `conflict with "${other.split('/')[0] ?? ''}": .${path.split('\u0000').map((each) => each.slice(2)).join('.')}`))
         managers.set(other, new Set([...owned].filter((path) => !conflicts.includes(path))))
@@ -265,6 +265,15 @@ function nameOf({ group, plural }: ServedKind): string {
 
 function finalizersOf({ metadata: { finalizers } }: KubeObject): readonly unknown[] {
   return Array.isArray(finalizers) ? finalizers : []
+}
+
+/** Whether two values are equal; nested too deeply for the stack, they count as different. */
+function same(a: unknown, b: unknown): boolean {
+  try {
+    return isDeepStrictEqual(a, b)
+  } catch {
+    return false
+  }
 }
 
 /** Seconds, as the API writes times. */
@@ -310,7 +319,7 @@ function ownable(object: KubeObject): ReadonlyMap<Path, unknown> {
 function ownedByUpdate(owners: Managers, manager: string, part: string, old: KubeObject, next: KubeObject): Managers {
   const before = ownable(old)
   const after = ownable(next)
-  const set = [...after.keys()].filter((path) => !before.has(path) || !isDeepStrictEqual(before.get(path), after.get(path)))
+  const set = [...after.keys()].filter((path) => !before.has(path) || !same(before.get(path), after.get(path)))
   const gone = [...before.keys()].filter((path) => !after.has(path))
   if (set.length + gone.length === 0) return owners
   const lost = new Set([...set, ...gone])
