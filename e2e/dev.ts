@@ -1,6 +1,6 @@
 import { parseSuiteArgs, UsageError, type SuiteOptions } from './lib/args.ts'
 import { bookstore, bookstoreTries } from './lib/bookstore.ts'
-import { useCluster } from './lib/cluster.ts'
+import { needTools, useCluster } from './lib/cluster.ts'
 import { applyInForce } from './lib/place.ts'
 import { provision } from './lib/provision.ts'
 import { stopOnSignals } from './lib/stop.ts'
@@ -32,6 +32,7 @@ async function main(args: readonly string[]): Promise<number> {
   const { cluster } = options
   const { signal, release } = stopOnSignals(options.timeLimit, say)
   try {
+    await needTools(signal)
     const { kube, installation } = await provision({ ...options, signal, say })
     try {
       const objects = bookstore(installation.images)

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { isChosen, parseSuiteArgs, usage, UsageError, type SuiteOptions } from './lib/args.ts'
+import { needTools } from './lib/cluster.ts'
 import { loadCases } from './lib/load.ts'
 import { dismantle, folderOf, provision, type Provision } from './lib/provision.ts'
 import { runCases } from './lib/runner.ts'
@@ -31,19 +32,22 @@ async function main(args: readonly string[]): Promise<number> {
   const logs = join(folderOf(cluster), 'logs')
   let provided: Provision | undefined
   let passed = 0
+  let begun = false
   try {
+    await needTools(signal)
+    begun = true
     provided = await provision({ ...options, signal, say })
     const { kube, installation } = provided
     const tally = await runCases(cases, { kube, installation, parallel: options.parallel, logs, signal, say })
     passed = tally.passed
     const left = cases.length - tally.passed - tally.failed
-    if (left > 0) say(`${left} cases were not run`)
+    if (left > 0) say(`${left} cases were not run to their end`)
     if (tally.failed > 0) say(`failed: ${tally.failures.join(', ')}`)
   } catch (error) {
     say(error instanceof Error ? error.message : String(error))
   } finally {
     provided?.kube.close()
-    if (!keep) await dismantle(cluster).catch((error: unknown) => say(error instanceof Error ? error.message : String(error)))
+    if (begun && !keep) await dismantle(cluster).catch((error: unknown) => say(error instanceof Error ? error.message : String(error)))
     release()
   }
   say(`${passed} passed, ${cases.length - passed} failed`)

@@ -15,10 +15,11 @@ export interface ClusterOptions {
 
 /** The programs that the suite needs; the first that is missing is named. */
 export async function needTools(signal: AbortSignal): Promise<void> {
-  await run('docker', ['version', '--format', '{{.Server.Version}}'], { signal, timeoutMs: 20_000 })
   await run('kind', ['version'], { signal, timeoutMs: 20_000 })
   await run('kubectl', ['version', '--client'], { signal, timeoutMs: 20_000 })
   await run('helm', ['version', '--short'], { signal, timeoutMs: 20_000 })
+  // The last one, for it also says whether a daemon answers.
+  await run('docker', ['version', '--format', '{{.Server.Version}}'], { signal, timeoutMs: 20_000 })
 }
 
 export async function hasCluster(name: string, signal: AbortSignal): Promise<boolean> {

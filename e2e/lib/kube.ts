@@ -75,7 +75,7 @@ export async function connectKube(kubeconfig: string, signal?: AbortSignal): Pro
     throw error
   }
 
-  const send = async (method: string, path: string, body: unknown, type: string, timeoutMs: number, ends = signal): Promise<IncomingMessage> => {
+  const send = async (method: string, path: string, body: unknown, type: string, timeoutMs: number, ends: AbortSignal | undefined): Promise<IncomingMessage> => {
     const text = body === undefined ? undefined : JSON.stringify(body)
     const headers = { accept: 'application/json', ...(text === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(text) }) }
     const request = httpRequest({ socketPath, agent, method, path, headers, timeout: timeoutMs, ...(ends === undefined ? {} : { signal: ends }) })
@@ -88,7 +88,8 @@ export async function connectKube(kubeconfig: string, signal?: AbortSignal): Pro
     return response
   }
   const raw = async (method: string, path: string, body?: unknown, type = 'application/json'): Promise<unknown> => {
-    const response = await send(method, path, body, type, 20_000)
+    // What a run has made is deleted also when it was stopped.
+    const response = await send(method, path, body, type, 20_000, method === 'DELETE' ? undefined : signal)
     response.setEncoding('utf8')
     let text = ''
     for await (const chunk of response) text += chunk as string

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { collect } from './collect.ts'
-import { createCluster, deleteCluster, hasCluster, loadImages, needTools, root, useCluster } from './cluster.ts'
+import { createCluster, deleteCluster, hasCluster, loadImages, root, useCluster } from './cluster.ts'
 import { buildImages, imagesOf } from './images.ts'
 import { installationOf, installCrds, installMesh, restartMesh, type Installation } from './install.ts'
 import { connectKube, type Kube } from './kube.ts'
@@ -40,7 +40,6 @@ export async function provision(options: ProvisionOptions): Promise<Provision> {
     say(`${what} (${((performance.now() - start) / 1000).toFixed(1)} s)`)
     return result
   }
-  await needTools(signal)
   const kubeconfig = kubeconfigOf(cluster)
   const where = { name: cluster, nodeImage, kubeconfig, signal }
   const images = imagesOf(cluster)

@@ -55,10 +55,15 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
       passed++
       say(`ok    ${one.name} (${lasted()})${told === undefined ? '' : `: ${told}`}`)
     } catch (error) {
+      if (isStopped()) {
+        say(`      ${one.name}: stopped`)
+        for (const made of own) await made.end()
+        return
+      }
       failures.push(one.name)
       say(`FAIL  ${one.name} (${lasted()})\n${indent(error)}`)
       const folder = join(options.logs, one.name.replace(/[^\w]+/g, '-'))
-      if (!isStopped() && failures.length <= loggedFailures) {
+      if (failures.length <= loggedFailures) {
         const places = one.place === undefined ? [...open] : own
         await collect(kube, [installation.namespace, ...places.flatMap(({ namespaces }) => namespaces)], folder)
         say(`      logs: ${folder}`)
