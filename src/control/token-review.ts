@@ -1,4 +1,5 @@
 import type { KubeClient } from '../kube/client.ts'
+import { isStatus } from '../kube/errors.ts'
 import type { KubeObject } from '../kube/object.ts'
 import { parseSpiffeId, type Identity } from '../model/identity.ts'
 import { install } from '../model/install.ts'
@@ -28,7 +29,13 @@ export function createTokenReviewer(options: TokenReviewerOptions): ReviewToken 
   const { client, trustDomain, audience = install.tokenAudience, timeoutMs = 8_000 } = options
   return async (token) => {
     if (token === '' || Buffer.byteLength(token) > maxTokenBytes) return `a token has 1 to ${maxTokenBytes} bytes`
-    const review = await withTimeout(client.create(reviewOf(token, audience)), timeoutMs).catch((error: unknown) => {
+    const ask = (): Promise<KubeObject> => client.create(reviewOf(token, audience))
+    const review = await withTimeout(ask().catch((error: unknown) => {
+      // Our own token is too old, not the one to be reviewed: it is read anew.
+      if (!isStatus(error, 401)) throw error
+      client.refresh()
+      return ask()
+    }), timeoutMs).catch((error: unknown) => {
       // The request's own body must not get into a log: it has the token.
       const message = error instanceof Error ? error.message : String(error)
       throw new Error(`the token could not be reviewed: ${message}; see that the API server answers and that the controller may create tokenreviews`)
