@@ -65,7 +65,7 @@ function toService(mesh: Mesh, route: AnyRoute, ref: ParentReference): Attachmen
   const routeNamespace = route.metadata.namespace ?? ''
   const namespace = ref.namespace ?? routeNamespace
   const key = namespacedName(namespace, ref.name)
-  const service = mesh.services.get(key)
+  const service = mesh.service(key)
   if (service === undefined) return refuse(ref, 'NoMatchingParent', `Service ${key} does not exist`)
   if (service.type === 'headless') {
     return refuse(ref, 'NoMatchingParent', `Service ${key} is headless: its traffic goes straight to pod addresses, where no routes apply`)
@@ -97,16 +97,15 @@ function toGateway(mesh: Mesh, route: AnyRoute, ref: ParentReference): Attachmen
   const routeNamespace = route.metadata.namespace ?? ''
   const namespace = ref.namespace ?? routeNamespace
   const key = namespacedName(namespace, ref.name)
-  const info = mesh.waypoints.gateways.get(key)
-  const active = mesh.waypoints.active.get(namespace)
-  const implicit = active !== undefined && active.key === key && active.gateway === undefined
+  const info = mesh.gateway(key)
+  const implicit = mesh.implicitGateway(namespace) === key
   if (info === undefined && !implicit) return undefined
-  if (info?.refusal !== undefined) {
+  if (info?.refusal !== undefined && !implicit) {
     return refuse(ref, 'NoMatchingParent', `Gateway ${key} is not the active waypoint of its namespace: ${info.refusal.message}`)
   }
 
   let listener: string | undefined
-  if (info === undefined) {
+  if (info === undefined || implicit) {
     // The Gateway that the controller will make has one listener, open to its own namespace.
     if (routeNamespace !== namespace) return refuse(ref, 'NotAllowedByListeners', `Gateway ${key} admits routes of its own namespace only`)
     if ((ref.sectionName ?? 'mesh') !== 'mesh' || (ref.port ?? meshPort) !== meshPort) {
@@ -120,7 +119,7 @@ function toGateway(mesh: Mesh, route: AnyRoute, ref: ParentReference): Attachmen
         (ref.port === undefined || each.listener.port === ref.port),
     )
     if (named.length === 0) return refuse(ref, 'NoMatchingParent', `Gateway ${key} has no usable listener with this name and port`)
-    const labels = namespaceLabels(mesh.resources, routeNamespace)
+    const labels = namespaceLabels(routeNamespace, mesh.labels(routeNamespace))
     const open = named.find((each) => allows(each, namespace, { kind: route.kind, namespace: routeNamespace, labels }))
     if (open === undefined) {
       const what = `routes of kind ${route.kind} from namespace ${routeNamespace}`
@@ -145,7 +144,7 @@ function toGateway(mesh: Mesh, route: AnyRoute, ref: ParentReference): Attachmen
  */
 function targetsOfNamespace(mesh: Mesh, namespace: string, kind: AnyRoute['kind']): readonly Target[] {
   const byRequest = kind === 'HTTPRoute' || kind === 'GRPCRoute'
-  return (mesh.parentServices.get(namespace) ?? []).flatMap((service) =>
+  return mesh.parentServices(namespace).flatMap((service) =>
     service.ports
       .filter(({ declared }) => !byRequest || (declared !== 'tcp' && declared !== 'tls'))
       .map((port) => ({ service, port })),

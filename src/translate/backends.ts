@@ -47,7 +47,7 @@ function resolve(draft: RuleDraft, ref: BackendObjectReference, use: 'backend' |
     return invalid(draft, 'InvalidKind', `${use} ${ref.name} is of kind ${kind}; only Services can be backends`)
   }
   const key = namespacedName(ref.namespace ?? draft.id.namespace, ref.name)
-  const service = draft.mesh.services.get(key)
+  const service = draft.mesh.service(key)
   if (service === undefined) return invalid(draft, 'BackendNotFound', `${use} Service ${key} does not exist`)
   if (service.type === 'external') {
     return invalid(draft, 'InvalidKind', `${use} Service ${key} is of type ExternalName, which has no endpoints in the cluster`)
@@ -80,8 +80,7 @@ function isService({ group = '', kind = 'Service' }: BackendObjectReference): bo
 
 /** Source: ReferenceGrant. */
 function isGranted({ mesh, id }: RuleDraft, namespace: string, name: string): boolean {
-  for (const { metadata, spec } of mesh.resources.ReferenceGrant.values()) {
-    if (metadata.namespace !== namespace) continue
+  for (const { spec } of mesh.grants(namespace)) {
     const from = spec.from.some((each) => each.group === gatewayGroup && each.kind === id.routeKind && each.namespace === id.namespace)
     const to = spec.to.some((each) => each.group === '' && each.kind === 'Service' && [undefined, '', name].includes(each.name))
     if (from && to) return true

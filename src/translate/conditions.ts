@@ -10,12 +10,12 @@ export const ourConditions = {
 
 /** A condition that holds. */
 export function holds(type: string, reason: string, message: string, observedGeneration: number): Condition {
-  return { type, status: 'True', reason, message, observedGeneration }
+  return { type, status: 'True', reason, message: cut(message), observedGeneration }
 }
 
 /** A condition that does not hold. */
 export function fails(type: string, reason: string, message: string, observedGeneration: number): Condition {
-  return { type, status: 'False', reason, message, observedGeneration }
+  return { type, status: 'False', reason, message: cut(message), observedGeneration }
 }
 
 /** A condition of which nothing is known here. */
@@ -25,10 +25,15 @@ export function unknown(type: string, reason: string, message: string, observedG
 
 /** Kubernetes refuses condition messages of more than 32768 characters; long before that nobody reads them. */
 const mostSentences = 8
+const mostCharacters = 4096
+
+function cut(message: string): string {
+  return message.length <= mostCharacters ? message : `${message.slice(0, mostCharacters - 1)}…`
+}
 
 /** Joins sentences to one message, the first ones in full and the number of the others. */
-export function sentences(parts: readonly string[]): string {
+export function sentences(parts: readonly string[], separator = '; '): string {
   const unique = [...new Set(parts)]
-  const shown = unique.slice(0, mostSentences).join('; ')
-  return unique.length > mostSentences ? `${shown}; and ${unique.length - mostSentences} more` : shown
+  const shown = unique.slice(0, mostSentences).join(separator)
+  return unique.length > mostSentences ? `${shown}${separator}and ${unique.length - mostSentences} more` : shown
 }

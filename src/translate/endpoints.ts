@@ -1,45 +1,37 @@
-import { serviceNameLabel, type EndpointSlice, type EndpointSpec } from '../api/core.ts'
-import { refOf, type ResourceSet } from '../api/resources.ts'
+import { serviceNameLabel, type EndpointSlice, type EndpointSpec, type Pod } from '../api/core.ts'
+import { refOf } from '../api/resources.ts'
 import type { Endpoint, EndpointsEntry } from '../model/entries.ts'
 import { namespacedName, type NamespacedName } from '../model/refs.ts'
 import type { Warning } from '../model/status.ts'
 import { isEnrolled } from './labels.ts'
-import { meshPort, type TranslateOptions } from './options.ts'
+import type { FixedOptions } from './options.ts'
 import { compareText } from './order.ts'
 import { isDestination, type PortInfo, type ServiceInfo } from './services.ts'
 import { isOver, podIdentity } from './workloads.ts'
 
-/** EndpointSlices by the Service that their label names, each list in name order. */
-export type SlicesByService = ReadonlyMap<NamespacedName, readonly EndpointSlice[]>
+/** What the endpoints of a Service are made from, besides the Service. */
+export type EndpointsView = {
+  /** By `namespace/name` of the Service; in name order. */
+  readonly slices: (service: NamespacedName) => readonly EndpointSlice[]
+  readonly pod: (key: NamespacedName) => Pod | undefined
+  readonly inMesh: (namespace: string) => boolean
+}
 
-/** Groups EndpointSlices by Service; those without the label belong to none. */
-export function groupSlices(resources: ResourceSet): SlicesByService {
-  const groups = new Map<NamespacedName, EndpointSlice[]>()
-  for (const slice of resources.EndpointSlice.values()) {
-    const service = slice.metadata.labels?.[serviceNameLabel]
-    if (service === undefined) continue
-    const key = namespacedName(slice.metadata.namespace ?? '', service)
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [slice])
-    else group.push(slice)
-  }
-  for (const group of groups.values()) group.sort((a, b) => compareText(a.metadata.name, b.metadata.name))
-  return groups
+/** The Service that a slice's label names; one without the label belongs to none. */
+export function serviceOfSlice({ metadata }: EndpointSlice): NamespacedName | undefined {
+  const service = metadata.labels?.[serviceNameLabel]
+  return service === undefined ? undefined : namespacedName(metadata.namespace ?? '', service)
 }
 
 /** The endpoints of one Service from all its slices, sorted by address and port; undefined for one that is no destination. */
-export function endpointsEntry(
-  resources: ResourceSet,
-  options: TranslateOptions,
-  service: ServiceInfo,
-  slices: readonly EndpointSlice[],
-): EndpointsEntry | undefined {
+export function endpointsEntry(service: ServiceInfo, view: EndpointsView, options: FixedOptions): EndpointsEntry | undefined {
   if (!isDestination(service)) return undefined
+  const slices = view.slices(service.key)
   return {
     kind: 'endpoints',
     namespace: service.namespace,
     name: service.name,
-    ports: service.ports.map((port) => ({ port: port.port, endpoints: endpointsOfPort(resources, options, service, port, slices) })),
+    ports: service.ports.map((port) => ({ port: port.port, endpoints: endpointsOfPort(service, port, slices, view, options) })),
   }
 }
 
@@ -70,11 +62,11 @@ export function sliceWarnings(service: ServiceInfo, slices: readonly EndpointSli
 }
 
 function endpointsOfPort(
-  resources: ResourceSet,
-  options: TranslateOptions,
   service: ServiceInfo,
   port: PortInfo,
   slices: readonly EndpointSlice[],
+  view: EndpointsView,
+  options: FixedOptions,
 ): readonly Endpoint[] {
   const found = new Map<string, Endpoint>()
   const publishNotReady = service.object.spec?.publishNotReadyAddresses === true
@@ -89,7 +81,7 @@ function endpointsOfPort(
         const key = `${address.toLowerCase()} ${target}`
         // While an endpoint moves from one slice to another it stands in both: the better word counts.
         if (found.get(key)?.condition === 'ready' || (found.has(key) && condition === 'draining')) continue
-        found.set(key, endpointOf(resources, options, slice, spec, { address: address.toLowerCase(), port: target, condition }))
+        found.set(key, endpointOf(view, options, slice, spec, { address: address.toLowerCase(), port: target, condition }))
       }
     }
   }
@@ -112,8 +104,8 @@ function conditionOf(spec: EndpointSpec, publishNotReady: boolean): Endpoint['co
 }
 
 function endpointOf(
-  resources: ResourceSet,
-  options: TranslateOptions,
+  view: EndpointsView,
+  options: FixedOptions,
   slice: EndpointSlice,
   spec: EndpointSpec,
   where: Pick<Endpoint, 'address' | 'port' | 'condition'>,
@@ -121,12 +113,12 @@ function endpointOf(
   const ref = spec.targetRef?.kind === 'Pod' ? spec.targetRef : undefined
   // A slice may only name pods of its own namespace: else whoever writes one could choose whose identity must answer.
   const local = ref?.namespace === undefined || ref.namespace === slice.metadata.namespace
-  const pod = ref?.name === undefined || !local ? undefined : resources.Pod.get(namespacedName(slice.metadata.namespace ?? '', ref.name))
-  const member = options.nodeAgent !== false && pod !== undefined && !isOver(pod) && isEnrolled(resources, pod)
+  const pod = ref?.name === undefined || !local ? undefined : view.pod(namespacedName(slice.metadata.namespace ?? '', ref.name))
+  const member = options.nodeAgent && pod !== undefined && !isOver(pod) && isEnrolled(pod, view.inMesh)
   return {
     ...where,
     transport: member
-      ? { kind: 'hbone', port: options.hbonePort ?? meshPort, identity: podIdentity(pod, options.trustDomain) }
+      ? { kind: 'hbone', port: options.hbonePort, identity: podIdentity(pod, options.trustDomain) }
       : { kind: 'plain' },
     ...(ref?.name === undefined ? {} : { pod: ref.name }),
     ...(spec.nodeName === undefined ? {} : { node: spec.nodeName }),

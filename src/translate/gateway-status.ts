@@ -1,13 +1,13 @@
-import type { GatewayClass } from '../api/gateway.ts'
+import type { Gateway, GatewayClass } from '../api/gateway.ts'
 import { generationOf } from '../api/meta.ts'
-import { refOf, type ResourceSet } from '../api/resources.ts'
+import { refOf } from '../api/resources.ts'
 import { controllerName, type Condition, type ListenerStatus, type ObjectStatus } from '../model/status.ts'
 import { fails, holds, unknown } from './conditions.ts'
 import { supportedFeatures } from './features.ts'
 import type { ListenerInfo } from './listeners.ts'
 import type { TranslateOptions } from './options.ts'
-import { statusAddresses } from './waypoint-addresses.ts'
-import { waypointClass, type ActiveWaypoint, type GatewayInfo, type Waypoints } from './waypoints.ts'
+import type { StatusAddresses } from './waypoint-addresses.ts'
+import { waypointClass, type ActiveWaypoint, type GatewayInfo } from './waypoints.ts'
 
 /** The status of a GatewayClass that names our controller; undefined for one of another controller. */
 export function gatewayClassStatus(gatewayClass: GatewayClass): ObjectStatus | undefined {
@@ -28,20 +28,20 @@ export function gatewayClassStatus(gatewayClass: GatewayClass): ObjectStatus | u
 
 /**
  * The status of a Gateway of our class.
+ * @param active the waypoint that it is, if it is the active one
+ * @param addresses of that
  * @param attachedRoutes number of accepted routes whose parentRef is this Gateway, by listener
  */
 export function gatewayStatus(
+  gateway: Gateway,
   info: GatewayInfo,
-  waypoints: Waypoints,
-  resources: ResourceSet,
+  active: ActiveWaypoint | undefined,
+  addresses: StatusAddresses,
   options: TranslateOptions,
   attachedRoutes: (listener: string) => number,
 ): ObjectStatus {
-  const { gateway, listeners, refusal } = info
   const generation = generationOf(gateway)
-  const active = refusal === undefined ? waypoints.active.get(gateway.metadata.namespace ?? '') : undefined
-  const addresses = active === undefined ? [] : statusAddresses(active, resources, options)
-  const programmed = programmedCondition(info, addresses.length, options)
+  const programmed = programmedCondition(info, addresses.length, generation, options)
   return {
     kind: 'gateway',
     ref: refOf(gateway),
@@ -51,26 +51,30 @@ export function gatewayStatus(
       programmed,
       holds('ResolvedRefs', 'ResolvedRefs', 'The Gateway itself refers to nothing; see the listeners for theirs', generation),
     ],
-    listeners: listeners.map((listener) => listenerStatus(listener, programmed, generation, attachedRoutes(listener.listener.name))),
+    listeners: info.listeners.map((listener) => listenerStatus(listener, programmed, generation, attachedRoutes(listener.listener.name))),
   }
 }
 
 /** A waypoint whose parameters turn bad goes on with those that it has: traffic must not bypass it for a typo. */
-function acceptedCondition({ gateway, listeners, refusal }: GatewayInfo, active: ActiveWaypoint | undefined, generation: number): Condition {
+function acceptedCondition({ namespace, listeners, refusal }: GatewayInfo, active: ActiveWaypoint | undefined, generation: number): Condition {
   if (refusal !== undefined) return fails('Accepted', refusal.reason, refusal.message, generation)
   if (active?.parametersFault !== undefined) {
     const stays = 'until that is mended, what runs for this Gateway stays as it is'
     return fails('Accepted', 'InvalidParameters', `${active.parametersFault}; ${stays}`, generation)
   }
   const unusable = listeners.filter((listener) => listener.refusal !== undefined).map(({ listener }) => listener.name)
-  const served = `This is the active waypoint of namespace ${gateway.metadata.namespace ?? ''}`
+  const served = `This is the active waypoint of namespace ${namespace}`
   return unusable.length === 0
     ? holds('Accepted', 'Accepted', served, generation)
     : holds('Accepted', 'ListenersNotValid', `${served}, without the listeners ${unusable.join(', ')}`, generation)
 }
 
-function programmedCondition({ key, gateway, refusal }: GatewayInfo, addresses: number, { readyWaypoints, infraProblems }: TranslateOptions): Condition {
-  const generation = generationOf(gateway)
+function programmedCondition(
+  { key, refusal }: GatewayInfo,
+  addresses: number,
+  generation: number,
+  { readyWaypoints, infraProblems }: TranslateOptions,
+): Condition {
   if (refusal !== undefined) return fails('Programmed', 'Invalid', 'A Gateway that is not accepted gets no waypoint', generation)
   const inTheWay = infraProblems?.get(key)
   const serves = readyWaypoints?.has(key) === true && addresses > 0

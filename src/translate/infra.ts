@@ -4,8 +4,9 @@ import type { WaypointInfra } from '../model/infra.ts'
 import { configLabel } from '../model/install.ts'
 import { namespacedName } from '../model/refs.ts'
 import type { Warning } from '../model/status.ts'
-import { defaultParameters, readParameters } from './parameters.ts'
 import { compareText } from './order.ts'
+import { defaultParameters, readParameters } from './parameters.ts'
+import { faultOf } from './screen.ts'
 
 /** The value of the config label on ConfigMaps that hold parameters. */
 export const parametersValue = 'parameters'
@@ -24,11 +25,13 @@ export function implicitInfra(namespace: string, name: string): WaypointInfra {
 }
 
 /** Reads `spec.infrastructure` of a Gateway. Source: GEP-1867; the parameters are the data of a ConfigMap beside the Gateway. */
-export function readInfra(resources: ResourceSet, gateway: Gateway): InfraReading {
+export function readInfra({ ConfigMap }: Pick<ResourceSet, 'ConfigMap'>, gateway: Gateway): InfraReading {
   const { namespace = '', name, uid } = gateway.metadata
   const { labels, annotations, parametersRef: ref } = gateway.spec.infrastructure ?? {}
   const base = { namespace, name, gatewayUid: uid, labels: inOrder(labels), annotations: inOrder(annotations) }
   const unusable = (fault: string): InfraReading => ({ infra: { ...base, parameters: undefined }, fault, warnings: [] })
+  const unreadable = faultOf(gateway)
+  if (unreadable !== undefined) return unusable(unreadable)
   if (ref === undefined) return { infra: { ...base, parameters: defaultParameters }, fault: undefined, warnings: [] }
 
   if (ref.group !== '' || ref.kind !== 'ConfigMap') {
@@ -36,7 +39,7 @@ export function readInfra(resources: ResourceSet, gateway: Gateway): InfraReadin
     return unusable(`spec.infrastructure.parametersRef names a ${kind}; parameters of a waypoint are a ConfigMap (group "", kind ConfigMap)`)
   }
   const key = namespacedName(namespace, ref.name)
-  const map = resources.ConfigMap.get(key)
+  const map = ConfigMap.get(key)
   // In a cluster only labelled ones are watched; in a folder the label is asked for as well, so that both behave alike.
   if (map?.metadata.labels?.[configLabel] !== parametersValue) {
     const command = `kubectl label configmap -n ${namespace} ${ref.name} ${configLabel}=${parametersValue}`

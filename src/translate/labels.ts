@@ -9,9 +9,8 @@ export const meshLabel = 'waymark.dev/mesh'
 export const waypointLabel = 'waymark.dev/waypoint'
 
 /** Labels of a namespace, whether or not its object is there; the API server sets the name's label on every one. */
-export function namespaceLabels(resources: ResourceSet, namespace: string): Readonly<Record<string, string>> {
-  const labels = resources.Namespace.get(namespacedName('', namespace))?.metadata.labels
-  return { ...labels, 'kubernetes.io/metadata.name': namespace }
+export function namespaceLabels(namespace: string, given: Readonly<Record<string, string>> | undefined): Readonly<Record<string, string>> {
+  return { ...given, 'kubernetes.io/metadata.name': namespace }
 }
 
 /** Whether the mesh label is on that namespace. */
@@ -19,17 +18,16 @@ export function isMeshNamespace(resources: ResourceSet, namespace: string): bool
   return resources.Namespace.get(namespacedName('', namespace))?.metadata.labels?.[meshLabel] === 'enabled'
 }
 
-/** Whether a pod is a mesh member. Pods on the host's network are not: their address is the node's, shared with others. */
-export function isEnrolled(resources: ResourceSet, pod: Pod): boolean {
-  return (
-    isMeshNamespace(resources, pod.metadata.namespace ?? '') &&
-    pod.metadata.labels?.[meshLabel] !== 'disabled' &&
-    pod.spec?.hostNetwork !== true
-  )
+/**
+ * Whether a pod is a mesh member. Pods on the host's network are not: their address is the node's, shared with others.
+ * @param inMesh whether a namespace has the mesh label
+ */
+export function isEnrolled(pod: Pod, inMesh: (namespace: string) => boolean): boolean {
+  return pod.metadata.labels?.[meshLabel] !== 'disabled' && pod.spec?.hostNetwork !== true && inMesh(pod.metadata.namespace ?? '')
 }
 
 /** Warns of values of our labels that mean nothing: a typo there leaves a namespace out of the mesh without a word. */
-export function labelWarnings(resources: ResourceSet): Warning[] {
+export function labelWarnings({ Namespace, Pod, Service }: Pick<ResourceSet, 'Namespace' | 'Pod' | 'Service'>): readonly Warning[] {
   const warnings: Warning[] = []
   const expect = (object: Resource, label: string, value: string): void => {
     const found = object.metadata.labels?.[label]
@@ -41,11 +39,11 @@ export function labelWarnings(resources: ResourceSet): Warning[] {
       advice: `write "${value}" or remove the label`,
     })
   }
-  for (const namespace of resources.Namespace.values()) {
+  for (const namespace of Namespace.values()) {
     expect(namespace, meshLabel, 'enabled')
     expect(namespace, waypointLabel, 'auto')
   }
-  for (const pod of resources.Pod.values()) expect(pod, meshLabel, 'disabled')
-  for (const service of resources.Service.values()) expect(service, waypointLabel, 'none')
+  for (const pod of Pod.values()) expect(pod, meshLabel, 'disabled')
+  for (const service of Service.values()) expect(service, waypointLabel, 'none')
   return warnings
 }

@@ -31,6 +31,9 @@ export interface TranslateOptions {
   readonly infraProblems?: ReadonlyMap<NamespacedName, string>
 }
 
+/** The options that stay the same while a process lives, with their defaults. */
+export type FixedOptions = Required<Pick<TranslateOptions, 'trustDomain' | 'hbonePort' | 'nodeAgent'>>
+
 /** What the objects mean. */
 export interface Translation {
   /** In key order. */

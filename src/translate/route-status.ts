@@ -1,31 +1,34 @@
 import { generationOf } from '../api/meta.ts'
 import { refOf } from '../api/resources.ts'
 import type { ParentReference } from '../api/routes.ts'
+import type { EntryKey } from '../model/entries.ts'
 import { describeRef, type NamespacedName } from '../model/refs.ts'
 import { controllerName, type Condition, type ObjectStatus, type ParentRef } from '../model/status.ts'
 import { list, type Attachment, type Target } from './attach.ts'
 import { fails, holds, ourConditions, sentences, unknown } from './conditions.ts'
 import { waypointLabel } from './labels.ts'
-import { tableKey, type JudgedRoute, type Table, type Tables } from './merge.ts'
-import type { Mesh } from './mesh.ts'
+import { tableKey, type JudgedRoute } from './judge.ts'
+import type { Table } from './merge.ts'
 import { compareText } from './order.ts'
-import { waypointAdvice } from './waypoints.ts'
 
 type Accepted = Extract<Attachment, { readonly refusal: undefined }>
 
-/** What statuses look up while they are written. */
-export interface StatusContext {
-  readonly mesh: Mesh
-  readonly tables: Tables
+/** What statuses look up while they are written; the same question has the same object as its answer while that means the same. */
+export type StatusView = {
+  readonly table: (key: EntryKey) => Table | undefined
   /** See `consumersByPort`. */
-  readonly consumers: ReadonlyMap<string, readonly string[]>
+  readonly consumers: (port: string) => readonly string[] | undefined
+  /** Whether every ready replica of a waypoint holds the present configuration; undefined: it is not known. */
+  readonly ready: (waypoint: NamespacedName) => boolean | undefined
+  /** See `waypointAdvice`. */
+  readonly advice: (namespace: string) => string
 }
 
 /**
  * The status of a route: one entry for each parentRef of ours, always with `Accepted` and `ResolvedRefs`.
  * @returns undefined if nothing of ours is or was in it; no parents at all if entries of ours are left over from an earlier spec
  */
-export function routeStatus(context: StatusContext, judged: JudgedRoute): ObjectStatus | undefined {
+export function routeStatus(judged: JudgedRoute, view: StatusView): ObjectStatus | undefined {
   const { route, attachments } = judged
   const wasOurs = route.status?.parents?.some((parent) => parent.controllerName === controllerName) === true
   if (attachments.length === 0 && !wasOurs) return undefined
@@ -35,38 +38,40 @@ export function routeStatus(context: StatusContext, judged: JudgedRoute): Object
     parents: attachments.map((attachment) => ({
       parentRef: parentRefOf(attachment.ref),
       controllerName,
-      conditions: conditionsOf(context, judged, attachment),
+      conditions: conditionsOf(view, judged, attachment),
     })),
   }
 }
 
 /** Whether a route counts as attached to the listener that one of its parentRefs names. Source: ListenerStatus.attachedRoutes. */
-export function isAttached(tables: Tables, judged: JudgedRoute, attachment: Attachment): boolean {
-  return attachment.refusal === undefined && acceptance(tables, judged, attachment).reason === 'Accepted'
+function isAttached(view: StatusView, judged: JudgedRoute, attachment: Attachment): boolean {
+  return attachment.refusal === undefined && acceptance(view, judged, attachment).reason === 'Accepted'
 }
 
-function conditionsOf(context: StatusContext, judged: JudgedRoute, attachment: Attachment): readonly Condition[] {
+function conditionsOf(view: StatusView, judged: JudgedRoute, attachment: Attachment): readonly Condition[] {
   const generation = generationOf(judged.route)
-  const accepted = acceptance(context.tables, judged, attachment)
+  const accepted = acceptance(view, judged, attachment)
   const isAccepted = accepted.reason === 'Accepted'
   const conditions = [
     (isAccepted ? holds : fails)('Accepted', accepted.reason, accepted.message, generation),
     resolvedRefs(judged, generation),
   ]
-  if (judged.compiled.dropped.length > 0 && !judged.rejected) {
+  if (judged.compiled.dropped.length > 0 && judged.rejection === undefined) {
     conditions.push(holds('PartiallyInvalid', 'UnsupportedValue', `Dropped Rule(s): ${sentences(judged.compiled.dropped)}`, generation))
   }
   if (isAccepted && attachment.refusal === undefined) {
-    conditions.push(programmed(context, judged, attachment, generation), ...hidden(context, judged, attachment, generation))
+    conditions.push(programmed(view, judged, attachment, generation), ...hidden(view, judged, attachment, generation))
   }
   return conditions
 }
 
-function acceptance(tables: Tables, judged: JudgedRoute, attachment: Attachment): { readonly reason: string; readonly message: string } {
+function acceptance(view: StatusView, judged: JudgedRoute, attachment: Attachment): { readonly reason: string; readonly message: string } {
   if (attachment.refusal !== undefined) return attachment.refusal
-  if (judged.rejected) return { reason: 'UnsupportedValue', message: `No rule can be used: ${sentences(judged.compiled.dropped)}` }
+  if (judged.rejection !== undefined) {
+    return { reason: 'UnsupportedValue', message: judged.rejection === '' ? `No rule can be used: ${sentences(judged.compiled.dropped)}` : judged.rejection }
+  }
   const lost = attachment.targets.flatMap((target) => {
-    const winner = tableOf(tables, judged, attachment, target)?.routes[0].route
+    const winner = tableOf(view, judged, attachment, target)?.routes[0].route
     if (winner === undefined || winner.kind === judged.route.kind) return []
     return [`${describeRef(refOf(winner))} holds port ${target.port.port} of Service ${target.service.key}`]
   })
@@ -84,40 +89,40 @@ function resolvedRefs({ compiled: { problems } }: JudgedRoute, generation: numbe
 }
 
 /** Whether waypoints hold the route: those of all targets must. */
-function programmed({ mesh, tables }: StatusContext, judged: JudgedRoute, attachment: Accepted, generation: number): Condition {
+function programmed(view: StatusView, judged: JudgedRoute, attachment: Accepted, generation: number): Condition {
   const type = ourConditions.programmed
-  const held = heldTables(tables, judged, attachment)
+  const held = heldTables(view, judged, attachment)
   const waypoints = [...new Set(held.map(({ waypoint }) => waypoint))].filter((waypoint) => waypoint !== undefined).sort(compareText)
   const unserved = held.find(({ waypoint }) => waypoint === undefined)
-  if (unserved !== undefined && waypoints.length === 0) return fails(type, 'NoWaypoint', noWaypoint(mesh, unserved), generation)
+  if (unserved !== undefined && waypoints.length === 0) return fails(type, 'NoWaypoint', noWaypoint(view, unserved), generation)
   if (waypoints.length === 0) return holds(type, 'Programmed', 'There is no Service port to apply it to', generation)
-  const { readyWaypoints } = mesh.options
+  const readiness = waypoints.map(view.ready)
   const named = `Waypoint ${waypoints.join(', ')}`
-  if (readyWaypoints === undefined) return unknown(type, 'Pending', `${named} applies it; what it holds is not known here`, generation)
-  const pending = waypoints.filter((waypoint) => !readyWaypoints.has(waypoint))
+  if (readiness.includes(undefined)) return unknown(type, 'Pending', `${named} applies it; what it holds is not known here`, generation)
+  const pending = waypoints.filter((_, at) => readiness[at] !== true)
   if (pending.length > 0) {
     return fails(type, 'Pending', `Waypoint ${pending.join(', ')} does not hold the present configuration yet`, generation)
   }
   return holds(type, 'Programmed', `${named} holds it`, generation)
 }
 
-function noWaypoint(mesh: Mesh, { level, namespace, service }: Table): string {
+function noWaypoint(view: StatusView, { level, namespace, service }: Table): string {
   if (level === 'producer' && service.atL4) {
     const command = `kubectl label service -n ${service.namespace} ${service.name} ${waypointLabel}-`
     return `Service ${service.key} is labelled ${waypointLabel}=none and stays at L4; to change that: ${command}`
   }
   const whose = level === 'producer' ? service.namespace : namespace
-  return `No waypoint in namespace ${whose} applies this route; ${waypointAdvice(mesh.waypoints, whose)}`
+  return `No waypoint in namespace ${whose} applies this route; ${view.advice(whose)}`
 }
 
 /** Says for whom consumer routes stand in place of a producer route. Source: GEP-1294, no merging between the two. */
-function hidden({ tables, consumers }: StatusContext, judged: JudgedRoute, attachment: Accepted, generation: number): readonly Condition[] {
+function hidden(view: StatusView, judged: JudgedRoute, attachment: Accepted, generation: number): readonly Condition[] {
   if (attachment.level !== 'producer') return []
   const namespaces = new Map<string, string[]>()
-  for (const { service, port, waypoint } of heldTables(tables, judged, attachment)) {
+  for (const { service, port, waypoint } of heldTables(view, judged, attachment)) {
     if (waypoint === undefined) continue
     const where = `${service.key}:${port.port}`
-    for (const namespace of consumers.get(where) ?? []) namespaces.set(namespace, [...(namespaces.get(namespace) ?? []), where])
+    for (const namespace of view.consumers(where) ?? []) namespaces.set(namespace, [...(namespaces.get(namespace) ?? []), where])
   }
   if (namespaces.size === 0) return []
   const parts = [...namespaces]
@@ -128,15 +133,15 @@ function hidden({ tables, consumers }: StatusContext, judged: JudgedRoute, attac
 }
 
 /** The tables in which the route really stands through one parentRef. */
-function heldTables(tables: Tables, judged: JudgedRoute, attachment: Accepted): readonly Table[] {
+function heldTables(view: StatusView, judged: JudgedRoute, attachment: Accepted): readonly Table[] {
   return attachment.targets.flatMap((target) => {
-    const table = tableOf(tables, judged, attachment, target)
+    const table = tableOf(view, judged, attachment, target)
     return table?.routes[0].route.kind === judged.route.kind ? [table] : []
   })
 }
 
-function tableOf(tables: Tables, judged: JudgedRoute, attachment: Accepted, target: Target): Table | undefined {
-  return tables.get(tableKey(judged.route, attachment.level, target))
+function tableOf(view: StatusView, judged: JudgedRoute, attachment: Accepted, target: Target): Table | undefined {
+  return view.table(tableKey(judged.route, attachment.level, target))
 }
 
 /** Exactly the fields that the spec has: the status is keyed by them. */
@@ -152,10 +157,10 @@ function parentRefOf({ group, kind, namespace, name, sectionName, port }: Parent
 }
 
 /** Namespace and name of the Gateways that the accepted parentRefs of a route attach to, with their listener. */
-export function listenersOf(tables: Tables, judged: JudgedRoute): readonly { readonly key: NamespacedName; readonly listener: string }[] {
+export function listenersOf(judged: JudgedRoute, view: StatusView): readonly { readonly key: NamespacedName; readonly listener: string }[] {
   const found = new Map<string, { readonly key: NamespacedName; readonly listener: string }>()
   for (const attachment of judged.attachments) {
-    if (attachment.refusal !== undefined || attachment.gateway?.listener === undefined || !isAttached(tables, judged, attachment)) continue
+    if (attachment.refusal !== undefined || attachment.gateway?.listener === undefined || !isAttached(view, judged, attachment)) continue
     const { key, listener } = attachment.gateway
     found.set(`${key}/${listener}`, { key, listener })
   }

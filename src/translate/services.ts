@@ -1,10 +1,10 @@
 import type { Service, ServicePortSpec } from '../api/core.ts'
-import { refOf, type ResourceSet } from '../api/resources.ts'
-import { waypointKey, type PortProtocol, type ServiceEntry } from '../model/entries.ts'
+import { refOf } from '../api/resources.ts'
+import type { AnyRoute } from '../api/routes.ts'
+import { routesKey, waypointKey, type EntryKey, type PortProtocol, type ServiceEntry } from '../model/entries.ts'
 import { namespacedName, type NamespacedName } from '../model/refs.ts'
 import type { Warning } from '../model/status.ts'
 import { waypointLabel } from './labels.ts'
-import { compareText } from './order.ts'
 import { isWaypointService } from './waypoint-addresses.ts'
 
 /** A TCP port of a Service and what its manifest says of the protocol. */
@@ -16,6 +16,8 @@ export interface PortInfo {
   /** The `appProtocol` that decided, if one did. */
   readonly appProtocol: string | undefined
   readonly targetPort: number | string | undefined
+  /** Key of the table of its producer routes, whether or not there is one. */
+  readonly producerKey: EntryKey
 }
 
 /** A Service, read once. */
@@ -34,6 +36,8 @@ export interface ServiceInfo {
   readonly otherPorts: ReadonlySet<number>
   /** Labelled `waymark.dev/waypoint: none`. */
   readonly atL4: boolean
+  /** Every address family, the primary one first. */
+  readonly clusterIPs: readonly string[]
   readonly object: Service
 }
 
@@ -64,27 +68,24 @@ const byNamePrefix: ReadonlyMap<string, PortProtocol> = new Map<string, PortProt
   tcp: 'tcp',
 } as const))
 
-/** Every Service by `namespace/name`. */
-export function readServices(resources: ResourceSet): ReadonlyMap<NamespacedName, ServiceInfo> {
-  const services = new Map<NamespacedName, ServiceInfo>()
-  for (const object of resources.Service.values()) {
-    const namespace = object.metadata.namespace ?? ''
-    const { name } = object.metadata
-    const specs = object.spec?.ports ?? []
-    const ports = specs.filter((port) => (port.protocol ?? 'TCP') === 'TCP').map(readPort)
-    const carried = new Set(ports.map((port) => port.port))
-    services.set(namespacedName(namespace, name), {
-      key: namespacedName(namespace, name),
-      namespace,
-      name,
-      type: typeOf(object),
-      ports,
-      otherPorts: new Set(specs.map((port) => port.port).filter((port) => !carried.has(port))),
-      atL4: object.metadata.labels?.[waypointLabel] === 'none',
-      object,
-    })
+/** Reads a Service. */
+export function readService(object: Service): ServiceInfo {
+  const namespace = object.metadata.namespace ?? ''
+  const { name } = object.metadata
+  const specs = object.spec?.ports ?? []
+  const ports = specs.filter((port) => (port.protocol ?? 'TCP') === 'TCP').map((port) => readPort(port, { namespace, name }))
+  const carried = new Set(ports.map((port) => port.port))
+  return {
+    key: namespacedName(namespace, name),
+    namespace,
+    name,
+    type: typeOf(object),
+    ports,
+    otherPorts: new Set(specs.map((port) => port.port).filter((port) => !carried.has(port))),
+    atL4: object.metadata.labels?.[waypointLabel] === 'none',
+    clusterIPs: clusterIPs(object),
+    object,
   }
-  return services
 }
 
 /** Whether the data plane is told of a Service; not of an ExternalName, for the mesh knows nothing of where it leads. */
@@ -92,40 +93,61 @@ export function isDestination({ type }: ServiceInfo): boolean {
   return type === 'virtual' || type === 'headless'
 }
 
-/**
- * The entry of a Service; undefined for one that is no destination.
- * @param waypoint name of the active waypoint in the Service's namespace
- * @param routeProtocol what the producer routes on a port make of it; they outrank what the manifest says
- */
-export function serviceEntry(
-  service: ServiceInfo,
-  waypoint: string | undefined,
-  routeProtocol: (port: PortInfo) => PortProtocol | undefined,
-): ServiceEntry | undefined {
+/** What the entry of a Service is made from, besides the Service. */
+export type ServiceView = {
+  /** Name of the active waypoint of a namespace. */
+  readonly waypoint: (namespace: string) => string | undefined
+  /** The kind of the producer routes that a waypoint applies, by key of their table; they outrank what the manifest says. */
+  readonly routeKind: (table: EntryKey) => AnyRoute['kind'] | undefined
+}
+
+/** The entry of a Service; undefined for one that is no destination. */
+export function serviceEntry(service: ServiceInfo, view: ServiceView): ServiceEntry | undefined {
   if (!isDestination(service)) return undefined
   const { namespace, name } = service
+  const waypoint = service.type === 'headless' || service.atL4 ? undefined : view.waypoint(namespace)
   return {
     kind: 'service',
     namespace,
     name,
-    clusterIPs: clusterIPs(service.object),
+    clusterIPs: service.clusterIPs,
     headless: service.type === 'headless',
     ports: service.ports.map((port) => ({
       ...(port.name === '' ? {} : { name: port.name }),
       port: port.port,
-      protocol: routeProtocol(port) ?? port.declared ?? 'auto',
+      protocol: routeProtocol(view.routeKind(port.producerKey), port) ?? port.declared ?? 'auto',
     })),
-    ...(waypoint === undefined || service.type === 'headless' || service.atL4 ? {} : { waypoint: waypointKey(namespace, waypoint) }),
+    ...(waypoint === undefined ? {} : { waypoint: waypointKey(namespace, waypoint) }),
   }
 }
 
-/** Warns of Services that claim a ClusterIP which another one has, which only hand-written manifests can do. */
-export function addressWarnings(services: ReadonlyMap<NamespacedName, ServiceInfo>): Warning[] {
+/** What producer routes make of a port; consumer routes may not change what others see. */
+function routeProtocol(kind: AnyRoute['kind'] | undefined, port: PortInfo): PortProtocol | undefined {
+  switch (kind) {
+    case 'HTTPRoute':
+      // An HTTPRoute says HTTP and leaves the version open; the port's own word for HTTP/2 still tells how to speak to it.
+      return port.declared === 'http2' ? 'http2' : 'http'
+    case 'GRPCRoute':
+      return 'http2'
+    case 'TLSRoute':
+      return 'tls'
+    case 'TCPRoute':
+      return 'tcp'
+    case undefined:
+      return undefined
+  }
+}
+
+/**
+ * Warns of Services that claim a ClusterIP which another one has, which only hand-written manifests can do.
+ * @param services in name order
+ */
+export function addressWarnings(services: readonly ServiceInfo[]): readonly Warning[] {
   const warnings: Warning[] = []
   const owners = new Map<string, NamespacedName>()
-  for (const service of [...services.values()].sort((a, b) => compareText(a.key, b.key))) {
+  for (const service of services) {
     if (service.type !== 'virtual') continue
-    for (const address of clusterIPs(service.object)) {
+    for (const address of service.clusterIPs) {
       const owner = owners.get(address)
       if (owner === undefined) owners.set(address, service.key)
       else {
@@ -153,7 +175,7 @@ function clusterIPs(service: Service): readonly string[] {
   return [...new Set(all.filter((ip) => ip !== undefined && ip !== '' && ip !== 'None').map((ip) => (ip ?? '').toLowerCase()))]
 }
 
-function readPort(spec: ServicePortSpec): PortInfo {
+function readPort(spec: ServicePortSpec, service: { readonly namespace: string; readonly name: string }): PortInfo {
   const byApp = spec.appProtocol === undefined ? undefined : byAppProtocol.get(spec.appProtocol.toLowerCase())
   const prefix = (spec.name ?? '').split('-')[0] ?? ''
   return {
@@ -162,5 +184,6 @@ function readPort(spec: ServicePortSpec): PortInfo {
     declared: byApp ?? byNamePrefix.get(prefix),
     appProtocol: byApp === undefined ? undefined : spec.appProtocol,
     targetPort: spec.targetPort,
+    producerKey: routesKey('producer', service.namespace, service, spec.port),
   }
 }

@@ -1,11 +1,77 @@
 import type { ResourceSet } from '../api/resources.ts'
-import type { TranslateOptions, Translation } from './options.ts'
-import { translate } from './translate.ts'
+import type { Warning } from '../model/status.ts'
+import { serviceOfSlice } from './endpoints.ts'
+import { labelWarnings } from './labels.ts'
+import { createGrouping, keepLast, perObject, sameItems } from './memo.ts'
+import { meshPort, type FixedOptions, type TranslateOptions, type Translation } from './options.ts'
+import { compareNames, compareText } from './order.ts'
+import { createScreen } from './screen.ts'
+import { createRouteStage } from './stages/routes.ts'
+import { createServiceStage } from './stages/services.ts'
+import { createSnapshotStage } from './stages/snapshot.ts'
+import { createStatusStage } from './stages/statuses.ts'
+import { createWaypointStage } from './stages/waypoints.ts'
 
-/** `translate` that remembers what it made of objects which have not changed: its answers are the same, and come sooner. */
+/**
+ * `translate` that remembers what it made of objects which have not changed. Its answers are equal to those of `translate`, come sooner,
+ * and what is equal to what it answered before is the same object. It knows objects by their identity: they must never be written to.
+ */
 export type Translator = (resources: ResourceSet, options: TranslateOptions) => Translation
 
 /** Makes a translator that has seen nothing yet. */
 export function createTranslator(): Translator {
-  return translate
+  let fixed: FixedOptions | undefined
+  let run: Translator | undefined
+  return (resources, options) => {
+    const { trustDomain, hbonePort = meshPort, nodeAgent = true } = options
+    if (run === undefined || fixed?.trustDomain !== trustDomain || fixed.hbonePort !== hbonePort || fixed.nodeAgent !== nodeAgent) {
+      fixed = { trustDomain, hbonePort, nodeAgent }
+      run = createStages(fixed)
+    }
+    const stages = run
+    // A stage that was cut short knows less than it believes.
+    run = undefined
+    const translation = stages(resources, options)
+    run = stages
+    return translation
+  }
+}
+
+function createStages(fixed: FixedOptions): Translator {
+  const screen = createScreen()
+  const readServices = createServiceStage()
+  const readWaypoints = createWaypointStage()
+  const groupSlices = createGrouping(serviceOfSlice, compareNames)
+  const readRoutes = createRouteStage()
+  const makeSnapshot = createSnapshotStage(fixed)
+  const makeStatuses = createStatusStage()
+  const warnOfLabels = keepLast((Namespace: ResourceSet['Namespace'], Pod: ResourceSet['Pod'], Service: ResourceSet['Service']) =>
+    labelWarnings({ Namespace, Pod, Service }),
+  )
+  const sortWarnings = createWarningSort()
+  return (given, options) => {
+    const { resources, warnings: misshapen } = screen(given)
+    const { Namespace, Pod, Service, GatewayClass, Gateway, ConfigMap, EndpointSlice } = resources
+    const services = readServices(Service)
+    const waypoints = readWaypoints(GatewayClass, Gateway, Namespace, ConfigMap)
+    const sources = { services: Service, slices: groupSlices(EndpointSlice), options }
+    const routes = readRoutes(resources, services, waypoints)
+    const { snapshot, warnings: ofSlices } = makeSnapshot(resources, { services: services.sorted, waypoints, tables: routes.tables, changedTables: routes.changedTables, sources })
+    const statuses = makeStatuses(resources, { waypoints, routes, sources, options })
+    const warnings = [
+      ...misshapen, ...warnOfLabels(Namespace, Pod, Service), ...services.warnings, ...waypoints.warnings, ...routes.warnings, ...ofSlices,
+    ]
+    return { snapshot, statuses, warnings: sortWarnings(warnings), infra: waypoints.infra }
+  }
+}
+
+function createWarningSort(): (warnings: readonly Warning[]) => readonly Warning[] {
+  const keyOf = perObject(({ ref, field, message }: Warning) => [ref.kind, ref.namespace, ref.name, field, message].join('\u0000'))
+  let before: readonly Warning[] = []
+  let sorted: readonly Warning[] = []
+  return (warnings) => {
+    if (!sameItems(before, warnings)) sorted = [...warnings].sort((a, b) => compareText(keyOf(a), keyOf(b)))
+    before = warnings
+    return sorted
+  }
 }

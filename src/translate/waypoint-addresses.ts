@@ -2,12 +2,21 @@ import { isIP, isIPv6 } from 'node:net'
 import type { EndpointSlice, EndpointSpec, Service } from '../api/core.ts'
 import type { ResourceSet } from '../api/resources.ts'
 import { gatewayNameLabel, managedBy, managedByLabel } from '../model/install.ts'
+import type { NamespacedName } from '../model/refs.ts'
 import { meshPort, type SocketAddress, type TranslateOptions } from './options.ts'
 import { compareText } from './order.ts'
 import type { ActiveWaypoint } from './waypoints.ts'
 
 /** Addresses as a Gateway's status has them. */
 export type StatusAddresses = readonly { readonly type: 'IPAddress' | 'Hostname'; readonly value: string }[]
+
+/** Where addresses of waypoints can be found. */
+export interface AddressSources {
+  readonly services: ResourceSet['Service']
+  /** By Service. */
+  readonly slices: ReadonlyMap<NamespacedName, readonly EndpointSlice[]>
+  readonly options: Pick<TranslateOptions, 'waypointAddresses' | 'hbonePort'>
+}
 
 /** Whether a Service is the one that the controller made for the Gateway of its name: part of the mesh, not a destination in it. */
 export function isWaypointService({ metadata }: Service): boolean {
@@ -17,33 +26,30 @@ export function isWaypointService({ metadata }: Service): boolean {
 /**
  * Where a waypoint is dialled: what the options say; else its own Service's ready endpoints, one address for each pod, those that
  * end only while there is no other; else, if there is no such Service, its Gateway's `status.addresses` at the mesh port.
- * @param slices of the Service of the waypoint's name
  */
 export function waypointAddresses(
   waypoint: ActiveWaypoint,
-  resources: ResourceSet,
-  options: TranslateOptions,
-  slices: readonly EndpointSlice[],
+  { services, options, slices }: AddressSources,
 ): readonly SocketAddress[] {
   const known = options.waypointAddresses?.get(waypoint.key)
   if (known !== undefined) return known.map(({ host, port }) => ({ host, port }))
-  const service = ownService(waypoint, resources)
-  if (service !== undefined) return addressesOfPods(slices, (service.spec?.clusterIP ?? '').includes(':'))
+  const service = ownService(waypoint, services)
+  if (service !== undefined) return addressesOfPods(slices.get(waypoint.key) ?? [], (service.spec?.clusterIP ?? '').includes(':'))
   return (waypoint.gateway?.status?.addresses ?? []).map(({ value }) => ({ host: value, port: options.hbonePort ?? meshPort }))
 }
 
 /** The addresses of a waypoint for its Gateway's status: its Service's cluster IPs, else where it is dialled. */
-export function statusAddresses(waypoint: ActiveWaypoint, resources: ResourceSet, options: TranslateOptions): StatusAddresses {
-  const service = options.waypointAddresses?.has(waypoint.key) === true ? undefined : ownService(waypoint, resources)
+export function statusAddresses(waypoint: ActiveWaypoint, sources: AddressSources): StatusAddresses {
+  const service = sources.options.waypointAddresses?.has(waypoint.key) === true ? undefined : ownService(waypoint, sources.services)
   const hosts =
     service === undefined
-      ? waypointAddresses(waypoint, resources, options, []).map(({ host }) => host)
+      ? waypointAddresses(waypoint, sources).map(({ host }) => host)
       : [service.spec?.clusterIP, ...(service.spec?.clusterIPs ?? [])].filter((ip) => ip !== undefined && ip !== '' && ip !== 'None')
   return [...new Set(hosts)].map((value) => ({ type: isIP(value ?? '') === 0 ? 'Hostname' : 'IPAddress', value: value ?? '' }))
 }
 
-function ownService(waypoint: ActiveWaypoint, resources: ResourceSet): Service | undefined {
-  const service = resources.Service.get(waypoint.key)
+function ownService(waypoint: ActiveWaypoint, services: AddressSources['services']): Service | undefined {
+  const service = services.get(waypoint.key)
   return service !== undefined && isWaypointService(service) ? service : undefined
 }
 

@@ -28,14 +28,18 @@ export interface ActiveWaypoint {
   readonly parametersFault: string | undefined
 }
 
-/** A Gateway of our class. */
+/** A Gateway of our class; its object, whose status changes, is not in it. */
 export interface GatewayInfo {
   readonly key: NamespacedName
-  readonly gateway: Gateway
+  readonly namespace: string
+  readonly name: string
   readonly listeners: readonly ListenerInfo[]
   /** Why it is not the active waypoint of its namespace; undefined if it is. */
   readonly refusal: { readonly reason: string; readonly message: string } | undefined
 }
+
+/** The kinds of objects that say which waypoints there are. */
+export type WaypointResources = Pick<ResourceSet, 'GatewayClass' | 'Gateway' | 'Namespace' | 'ConfigMap'>
 
 /** Every waypoint of the mesh. */
 export interface Waypoints {
@@ -52,7 +56,7 @@ export interface Waypoints {
  * Finds each namespace's active waypoint: the oldest Gateway of the class with a usable listener, else the one that a label asks for.
  * A Gateway that is being deleted is none; if the label asks for it, it comes again as soon as the old one is gone.
  */
-export function readWaypoints(resources: ResourceSet): Waypoints {
+export function readWaypoints(resources: WaypointResources): Waypoints {
   const active = new Map<string, ActiveWaypoint>()
   const gateways = new Map<NamespacedName, GatewayInfo>()
   const warnings: Warning[] = []
@@ -69,7 +73,7 @@ export function readWaypoints(resources: ResourceSet): Waypoints {
     const listeners = readListeners(gateway)
     const winner = active.get(namespace)
     const refusal = refusalOf(gateway, listeners, winner)
-    gateways.set(key, { key, gateway, listeners, refusal })
+    gateways.set(key, { key, namespace, name, listeners, refusal })
     if (refusal !== undefined) continue
     const { infra, fault, warnings: found } = readInfra(resources, gateway)
     active.set(namespace, { key, namespace, name, gateway, infra, parametersFault: fault })
@@ -109,9 +113,9 @@ export function waypointAdvice(waypoints: Waypoints, namespace: string): string 
   if (waypoints.foreignController !== undefined) {
     return `GatewayClass ${waypointClass} belongs to ${waypoints.foreignController}, so this mesh makes no waypoints`
   }
-  const refused = [...waypoints.gateways.values()].find(({ gateway }) => gateway.metadata.namespace === namespace)
+  const refused = [...waypoints.gateways.values()].find((info) => info.namespace === namespace)
   if (refused !== undefined) {
-    const command = `kubectl describe gateway -n ${namespace} ${refused.gateway.metadata.name}`
+    const command = `kubectl describe gateway -n ${namespace} ${refused.name}`
     return `Gateway ${refused.key} is not accepted; see why: ${command}`
   }
   return `to get one: kubectl label namespace ${namespace} ${waypointLabel}=auto`

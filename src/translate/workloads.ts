@@ -1,33 +1,33 @@
 import type { Pod } from '../api/core.ts'
-import type { ResourceSet } from '../api/resources.ts'
 import type { WorkloadEntry } from '../model/entries.ts'
 import { formatSpiffeId } from '../model/identity.ts'
 import { isEnrolled } from './labels.ts'
-import type { TranslateOptions } from './options.ts'
+import type { FixedOptions } from './options.ts'
 
 /** The SPIFFE id under which a pod speaks. */
 export function podIdentity(pod: Pod, trustDomain: string): string {
   return formatSpiffeId({ trustDomain, namespace: pod.metadata.namespace ?? '', serviceAccount: serviceAccountOf(pod) })
 }
 
-/** One entry for each pod that can be reached: it has an address and is not over. Without a node agent none is reached by HBONE. */
-export function workloadEntries(resources: ResourceSet, { trustDomain, nodeAgent }: TranslateOptions): WorkloadEntry[] {
-  const entries: WorkloadEntry[] = []
-  for (const pod of resources.Pod.values()) {
-    const addresses = addressesOf(pod)
-    if (isOver(pod) || addresses.length === 0) continue
-    entries.push({
-      kind: 'workload',
-      namespace: pod.metadata.namespace ?? '',
-      name: pod.metadata.name,
-      addresses,
-      serviceAccount: serviceAccountOf(pod),
-      identity: podIdentity(pod, trustDomain),
-      enrolled: nodeAgent !== false && isEnrolled(resources, pod),
-      ...(pod.spec?.nodeName === undefined ? {} : { node: pod.spec.nodeName }),
-    })
+/** What an entry of a pod is made from, besides the pod. */
+export type WorkloadView = {
+  readonly inMesh: (namespace: string) => boolean
+}
+
+/** The entry of a pod that can be reached: it has an address and is not over. Without a node agent none is reached by HBONE. */
+export function workloadEntry(pod: Pod, view: WorkloadView, { trustDomain, nodeAgent }: FixedOptions): WorkloadEntry | undefined {
+  const addresses = addressesOf(pod)
+  if (isOver(pod) || addresses.length === 0) return undefined
+  return {
+    kind: 'workload',
+    namespace: pod.metadata.namespace ?? '',
+    name: pod.metadata.name,
+    addresses,
+    serviceAccount: serviceAccountOf(pod),
+    identity: podIdentity(pod, trustDomain),
+    enrolled: nodeAgent && isEnrolled(pod, view.inMesh),
+    ...(pod.spec?.nodeName === undefined ? {} : { node: pod.spec.nodeName }),
   }
-  return entries
 }
 
 /** Whether a pod has ended for good; its address may already be another pod's. */

@@ -124,6 +124,7 @@ export function arbitraryObject(namespaces: readonly [string, ...string[]]): fc.
       listeners: fc.constantFrom(
         [{ name: 'mesh', port: 15008, protocol: 'HBONE' }],
         [{ name: 'mesh', port: 15008, protocol: 'HBONE', allowedRoutes: { namespaces: { from: 'All' } } }],
+        [{ name: 'mesh', port: 15008, protocol: 'HBONE', allowedRoutes: { namespaces: { from: 'Selector', selector: { matchLabels: { team: 'red' } } } } }],
         [{ name: 'web', port: 80, protocol: 'HTTP' }],
       ),
     }),
@@ -137,6 +138,8 @@ export function arbitraryObject(namespaces: readonly [string, ...string[]]): fc.
         {},
         { 'waymark.dev/mesh': 'enabled', 'waymark.dev/waypoint': 'auto' },
         { 'waymark.dev/waypoint': 'auto' },
+        { 'team': 'red', 'waymark.dev/waypoint': 'auto' },
+        { team: 'red' },
       ),
     }),
   })

@@ -1,0 +1,152 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { Pod } from '../../api/core.ts'
+import type { ResourceSet } from '../../api/resources.ts'
+import { entryKey, type Entry, type EntryKey } from '../../model/entries.ts'
+import { namespacedName } from '../../model/refs.ts'
+import type { Snapshot } from '../../model/snapshot.ts'
+import type { Warning } from '../../model/status.ts'
+import { endpointsEntry, sliceWarnings, type EndpointsView } from '../endpoints.ts'
+import { meshLabel } from '../labels.ts'
+import { createListReading, createReading, createSorting, keepEqual, keepLast, perObject, sameItems } from '../memo.ts'
+import { tableEntry, type Table, type Tables } from '../merge.ts'
+import type { FixedOptions } from '../options.ts'
+import { compareNames, compareText } from '../order.ts'
+import { serviceEntry, type ServiceInfo, type ServiceView } from '../services.ts'
+import { waypointAddresses, type AddressSources } from '../waypoint-addresses.ts'
+import { waypointEntry } from '../waypoints.ts'
+import { workloadEntry, type WorkloadView } from '../workloads.ts'
+import type { AllWaypoints } from './waypoints.ts'
+
+/** What a snapshot is made from. */
+export interface SnapshotParts {
+  /** In name order. */
+  readonly services: readonly ServiceInfo[]
+  readonly waypoints: AllWaypoints
+  readonly tables: Tables
+  /** Those that are not as they were at the last time. */
+  readonly changedTables: ReadonlySet<EntryKey>
+  readonly sources: AddressSources
+}
+
+interface SnapshotResult {
+  readonly snapshot: Snapshot
+  readonly warnings: readonly Warning[]
+}
+
+/** An entry with its key, which is made once: thousands of them are put into a Map for each change. */
+type Pair = readonly [EntryKey, Entry]
+
+/** Makes the snapshot; entries of what did not change are the same objects as before. */
+export function createSnapshotStage(fixed: FixedOptions): (resources: ResourceSet, parts: SnapshotParts) => SnapshotResult {
+  const endpoints = createEndpointsSection(fixed)
+  const tables = createTablesSection()
+  const services = createServicesSection()
+  const waypoints = createWaypointsSection(fixed)
+  const workloads = createWorkloadsSection(fixed)
+  // Sections stand in the order of their keys' first word.
+  let before: Snapshot = new Map()
+  const join = keepLast((...sections: readonly (readonly Pair[])[]): Snapshot => {
+    const snapshot = new Map<EntryKey, Entry>()
+    for (const section of sections) {
+      for (const [key, entry] of section) {
+        const old = before.get(key)
+        // Made anew for an object that was, and came out equal: whoever compares must not have to look into it.
+        snapshot.set(key, old !== undefined && old !== entry && isDeepStrictEqual(old, entry) ? old : entry)
+      }
+    }
+    before = snapshot
+    return snapshot
+  })
+  return (resources, parts) => {
+    const { Pod, Namespace } = resources
+    const { pairs, warnings } = endpoints(parts.services, parts.sources.slices, Pod, Namespace)
+    const snapshot = join(pairs, tables(parts.tables), services(parts), waypoints(parts), workloads(Pod, Namespace))
+    return { snapshot, warnings }
+  }
+}
+
+function inMeshBy(namespaces: ResourceSet['Namespace']): (namespace: string) => boolean {
+  const known = new Map<string, boolean>()
+  return (namespace) => {
+    let found = known.get(namespace)
+    if (found === undefined) {
+      known.set(namespace, (found = namespaces.get(namespacedName('', namespace))?.metadata.labels?.[meshLabel] === 'enabled'))
+    }
+    return found
+  }
+}
+
+type EndpointsSection = (
+  ...args: [readonly ServiceInfo[], AddressSources['slices'], ResourceSet['Pod'], ResourceSet['Namespace']]
+) => { readonly pairs: readonly Pair[]; readonly warnings: readonly Warning[] }
+
+function createEndpointsSection(fixed: FixedOptions): EndpointsSection {
+  const read = createReading((service: ServiceInfo, view: EndpointsView) => ({
+    pair: pairOf(endpointsEntry(service, view, fixed)),
+    warnings: sliceWarnings(service, view.slices(service.key)),
+  }))
+  return keepLast((services, slices, pods, namespaces) => {
+    const view: EndpointsView = { slices: (service) => slices.get(service) ?? none, pod: (key) => pods.get(key), inMesh: inMeshBy(namespaces) }
+    const results = services.map((service) => read(service, view))
+    return { pairs: results.map(({ pair }) => pair).filter((pair) => pair !== undefined), warnings: results.flatMap(({ warnings }) => warnings) }
+  })
+}
+
+const none: readonly never[] = []
+
+function createTablesSection(): (tables: Tables) => readonly Pair[] {
+  const sort = createSorting<Table>((a, b) => compareText(a.key, b.key))
+  const read = perObject((table: Table) => pairOf(tableEntry(table)))
+  const keep = createKeeping()
+  return (tables) => keep(sort(tables).values.map(read))
+}
+
+function createServicesSection(): (parts: SnapshotParts) => readonly Pair[] {
+  const read = createListReading((service: ServiceInfo, view: ServiceView) => pairOf(serviceEntry(service, view)))
+  const keep = createKeeping()
+  return ({ services, waypoints, tables, changedTables }) => {
+    const view: ServiceView = {
+      waypoint: (namespace) => waypoints.active.get(namespace)?.name,
+      routeKind: (key) => {
+        const table = tables.get(key)
+        return table?.waypoint === undefined ? undefined : table.routes[0].route.kind
+      },
+    }
+    return keep(read(services, view, [waypoints.active], ({ ports }) => ports.some(({ producerKey }) => changedTables.has(producerKey))))
+  }
+}
+
+function createWaypointsSection({ trustDomain }: FixedOptions): (parts: SnapshotParts) => readonly Pair[] {
+  let before: Snapshot = new Map()
+  const keep = createKeeping()
+  const pairFor = perObject((entry: Entry): Pair => [entryKey(entry), entry])
+  return ({ waypoints, sources }) => {
+    const entries = [...waypoints.active.values()].map((waypoint) => waypointEntry(waypoint, trustDomain, waypointAddresses(waypoint, sources)))
+    before = keepEqual(before, new Map(entries.map((entry): Pair => [entryKey(entry), entry]).sort(([a], [b]) => compareText(a, b))))
+    return keep([...before.values()].map(pairFor))
+  }
+}
+
+function createWorkloadsSection(fixed: FixedOptions): (pods: ResourceSet['Pod'], namespaces: ResourceSet['Namespace']) => readonly Pair[] {
+  const sort = createSorting<Pod>(compareNames)
+  const read = createReading((pod: Pod, view: WorkloadView) => pairOf(workloadEntry(pod, view, fixed)))
+  const keep = createKeeping()
+  return keepLast((pods, namespaces) => {
+    const view: WorkloadView = { inMesh: inMeshBy(namespaces) }
+    return keep(sort(pods).values.map((pod) => read(pod, view)))
+  })
+}
+
+function pairOf(entry: Entry | undefined): Pair | undefined {
+  return entry === undefined ? undefined : [entryKey(entry), entry]
+}
+
+/** Leaves out what is no entry; the same entries are the same list. */
+function createKeeping(): (pairs: readonly (Pair | undefined)[]) => readonly Pair[] {
+  let before: readonly Pair[] = []
+  return (pairs) => {
+    const now = pairs.filter((pair) => pair !== undefined)
+    if (!sameItems(before, now)) before = now
+    return before
+  }
+}

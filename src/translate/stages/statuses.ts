@@ -1,0 +1,64 @@
+import { isDeepStrictEqual } from 'node:util'
+import type { ResourceSet } from '../../api/resources.ts'
+import { namespacedName } from '../../model/refs.ts'
+import type { ObjectStatus } from '../../model/status.ts'
+import { gatewayClassStatus, gatewayStatus } from '../gateway-status.ts'
+import type { JudgedRoute } from '../judge.ts'
+import { createListReading, createSorting, keepEqual, keepMap, perObject } from '../memo.ts'
+import { consumersByPort } from '../merge.ts'
+import type { TranslateOptions } from '../options.ts'
+import { compareNames, compareText } from '../order.ts'
+import { listenersOf, routeStatus, type StatusView } from '../route-status.ts'
+import { statusAddresses, type AddressSources } from '../waypoint-addresses.ts'
+import { waypointAdvice } from '../waypoints.ts'
+import type { Routes } from './routes.ts'
+import type { AllWaypoints } from './waypoints.ts'
+
+/** What statuses are made from. */
+export interface StatusParts {
+  readonly waypoints: AllWaypoints
+  readonly routes: Routes
+  readonly sources: AddressSources
+  readonly options: TranslateOptions
+}
+
+/** Makes the statuses; those that did not change are the same objects as before. */
+export function createStatusStage(): (resources: ResourceSet, parts: StatusParts) => readonly ObjectStatus[] {
+  const sortClasses = createSorting<ResourceSet['GatewayClass'] extends ReadonlyMap<string, infer Class> ? Class : never>(compareNames)
+  const classStatus = perObject(gatewayClassStatus)
+  const read = createListReading(
+    (judged: JudgedRoute, view: StatusView) => ({ status: routeStatus(judged, view), listeners: listenersOf(judged, view) }),
+    isDeepStrictEqual,
+  )
+  let consumers: ReadonlyMap<string, readonly string[]> = new Map()
+  let ready: ReadonlyMap<string, true> | undefined
+  let gateways: ReadonlyMap<string, ObjectStatus> = new Map()
+  return (resources, { waypoints, routes, sources, options }) => {
+    consumers = consumersByPort(routes.tables, consumers)
+    ready = options.readyWaypoints === undefined ? undefined : keepMap(ready ?? new Map<string, true>(), new Map([...options.readyWaypoints].map((key) => [key, true])))
+    const view: StatusView = {
+      table: (key) => routes.tables.get(key),
+      consumers: (port) => consumers.get(port),
+      ready: (waypoint) => options.readyWaypoints?.has(waypoint),
+      advice: (namespace) => waypointAdvice(waypoints, namespace),
+    }
+    const attached = new Map<string, number>()
+    const ofRoutes: ObjectStatus[] = []
+    const isTouched = ({ placements }: JudgedRoute): boolean => placements.some(({ key }) => routes.changedTables.has(key))
+    for (const { status, listeners } of read(routes.inNameOrder, view, [waypoints, consumers, ready], isTouched)) {
+      if (status !== undefined) ofRoutes.push(status)
+      for (const { key, listener } of listeners) attached.set(`${key}/${listener}`, (attached.get(`${key}/${listener}`) ?? 0) + 1)
+    }
+    const ofGateways = new Map<string, ObjectStatus>()
+    for (const info of [...waypoints.gateways.values()].sort((a, b) => compareText(a.key, b.key))) {
+      const gateway = resources.Gateway.get(namespacedName(info.namespace, info.name))
+      if (gateway === undefined) continue
+      const active = info.refusal === undefined ? waypoints.active.get(info.namespace) : undefined
+      const addresses = active === undefined ? [] : statusAddresses(active, sources)
+      ofGateways.set(info.key, gatewayStatus(gateway, info, active, addresses, options, (listener) => attached.get(`${info.key}/${listener}`) ?? 0))
+    }
+    gateways = keepEqual(gateways, ofGateways)
+    const ofClasses = sortClasses(resources.GatewayClass).values.map(classStatus).filter((status) => status !== undefined)
+    return [...ofClasses, ...gateways.values(), ...ofRoutes]
+  }
+}
