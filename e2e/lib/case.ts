@@ -16,6 +16,8 @@ export interface Room {
   readonly apps?: Readonly<Record<string, App>>
   /** A pod `client` that enters the mesh as service account `client`. */
   readonly client?: boolean
+  /** A pod and Service `collector` that takes traces on port 4318. */
+  readonly collector?: boolean
 }
 
 export interface App {
@@ -43,7 +45,10 @@ export interface Case {
   readonly features: readonly string[]
   /** `traffic` by default. */
   readonly group?: Group
-  /** Namespaces of its own; without it the case shares the standing place (see place.ts) with others, and its objects bear its own names. */
+  /**
+   * Namespaces of its own; without it the case shares the standing place (see place.ts) with others, and its objects bear its own names.
+   * Cases that run one by one and name the very same object share it, as the one before has left it.
+   */
   readonly place?: Place
   /** What is applied before `run`; `metadata.namespace` and every `namespace` in a reference is a role. */
   readonly manifests: readonly KubeObject[]

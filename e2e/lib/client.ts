@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import type {
   GrpcReply, GrpcSpec, LoadResult, LoadSpec, Operation, Operations, Reply, RequestsSpec, TcpReply, TcpSpec, UntilResult, UntilSpec, WebSocketReply, WebSocketSpec,
 } from '../app/protocol.ts'
-import { end } from './command.ts'
+import { end, start } from './command.ts'
 import type { Kube } from './kube.ts'
 import { dialogue, type Dialogue } from './lines.ts'
 
@@ -36,16 +36,37 @@ export interface Client {
   readonly close: () => void
 }
 
+const drive = ['node', '/app/main.ts', 'drive'] as const
+
 /**
  * Starts the driver in a client's pod.
  * @param container where the driver runs
  * @throws when a question is asked and the driver is gone, with what kubectl said
  */
 export function startClient(kube: Kube, namespace: string, pod = 'client', container = 'driver'): Client {
-  const child: ChildProcess = kube.start(['exec', '-i', '-n', namespace, pod, '-c', container, '--', 'node', '/app/main.ts', 'drive'])
+  return clientOver(kube.start(['exec', '-i', '-n', namespace, pod, '-c', container, '--', ...drive]), namespace, pod)
+}
+
+/**
+ * As `startClient`, by way of the pod's node in place of the API server, which may end meanwhile. On kind a node is a container.
+ * @throws if the pod's container does not run
+ */
+export async function startClientOnNode(kube: Kube, namespace: string, pod = 'client', container = 'driver'): Promise<Client> {
+  const { spec, status } = (await kube.get('Pod', namespace, pod)) as unknown as RunningPod
+  const id = status.containerStatuses.find(({ name }) => name === container)?.containerID?.replace(/^\w+:\/\//, '')
+  if (id === undefined) throw new Error(`container ${container} of ${namespace}/${pod} does not run`)
+  return clientOver(start('docker', ['exec', '-i', spec.nodeName, 'crictl', 'exec', '-i', id, ...drive]), namespace, pod)
+}
+
+interface RunningPod {
+  readonly spec: { readonly nodeName: string }
+  readonly status: { readonly containerStatuses: readonly { readonly name: string; readonly containerID?: string }[] }
+}
+
+function clientOver(child: ChildProcess, namespace: string, pod: string): Client {
   let said = ''
   child.stderr?.on('data', (text: Buffer) => (said = `${said}${text.toString()}`.slice(-2_000)))
-  if (child.stdin === null || child.stdout === null) throw new Error('kubectl was started without pipes')
+  if (child.stdin === null || child.stdout === null) throw new Error('the driver was started without pipes')
   const talk: Dialogue = dialogue(child.stdin, child.stdout)
   child.once('error', (error) => talk.fail(error))
   child.once('close', () => talk.fail(new Error(`the driver in ${namespace}/${pod} is gone: ${said.trim()}`)))

@@ -51,6 +51,8 @@ export interface Kube {
   /** A `kubectl` that stays; whoever starts it ends it. */
   readonly start: (args: readonly string[]) => ChildProcess
   readonly kubeconfig: string
+  /** Where `kubectl proxy` listens: a Unix socket, for programs that must reach the API server as kubectl does. */
+  readonly socketPath: string
   readonly close: () => void
 }
 
@@ -109,7 +111,7 @@ export async function connectKube(kubeconfig: string, signal?: AbortSignal): Pro
     throw error
   }
   return {
-    get, patch, raw, kubectl, close, kubeconfig,
+    get, patch, raw, kubectl, close, kubeconfig, socketPath,
     find: (kind, namespace, name) => get(kind, namespace, name).catch(absent),
     list: async (kind, namespace, labelSelector) => {
       const of = kindOf(kind)

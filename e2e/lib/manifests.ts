@@ -31,12 +31,13 @@ const smallWaypoint = { replicas: '1', cpuRequest: '10m', memoryRequest: '64Mi' 
 
 /** Everything that a room has, its Namespace first. */
 export function roomObjects(role: Role, room: Room, images: Images): readonly KubeObject[] {
-  const { mesh = true, waypoint = smallWaypoint, apps = {}, client = false } = room
+  const { mesh = true, waypoint = smallWaypoint, apps = {}, client = false, collector = false } = room
   return [
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: role, labels: { 'waymark.dev/e2e': 'true', ...(mesh ? { 'waymark.dev/mesh': 'enabled' } : {}) } } },
     ...(waypoint === false ? [] : waypointObjects(role, { ...smallWaypoint, ...waypoint })),
     ...Object.entries(apps).map(([name, app]) => appDeployment(role, name, app, images)),
     ...(client ? clientObjects(role, images) : []),
+    ...(collector ? collectorObjects(role, images) : []),
   ]
 }
 
@@ -110,6 +111,24 @@ export function clientObjects(role: Role, images: Images, name = 'client'): read
           { name: 'trust-bundle', configMap: { name: install.bundleConfigMap } },
           { name: 'state', emptyDir: { medium: 'Memory', sizeLimit: '64Mi' } },
         ],
+      },
+    },
+  ]
+}
+
+/** A collector of traces, which takes OTLP/HTTP in JSON on port 4318 and gives the spans of a trace. */
+export function collectorObjects(role: Role, images: Images): readonly KubeObject[] {
+  const labels = { app: 'collector', version: 'collector' }
+  return [
+    { apiVersion: 'v1', kind: 'Service', metadata: { name: 'collector', namespace: role }, spec: { selector: labels, ports: [{ name: 'otlp', port: 4318 }] } },
+    {
+      apiVersion: 'v1', kind: 'Pod', metadata: { name: 'collector', namespace: role, labels },
+      spec: {
+        automountServiceAccountToken: false, enableServiceLinks: false, terminationGracePeriodSeconds: 1, securityContext: restricted.pod,
+        containers: [{
+          name: 'collector', image: images.app, imagePullPolicy: 'IfNotPresent', command: ['node', '/app/collector.ts'], securityContext: restricted.container,
+          readinessProbe: { tcpSocket: { port: 4318 }, periodSeconds: 1 }, resources: { requests: { cpu: '10m', memory: '48Mi' } },
+        }],
       },
     },
   ]

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { Case, Context } from './case.ts'
+import type { Case, Context, Place } from './case.ts'
 import { collect } from './collect.ts'
 import type { Installation } from './install.ts'
 import type { Kube } from './kube.ts'
@@ -40,18 +40,30 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
       throw new Error(`the standing place was not made: ${error instanceof Error ? error.message : String(error)}`)
     }))
 
+  /** Places of cases that passed, for the next ones with the very same place. */
+  const handedOn = new Map<Place, Standing>()
+  const waiting = new Set(cases)
+
   const runOne = async (one: Case): Promise<void> => {
     if (isStopped()) return
+    waiting.delete(one)
     const start = performance.now()
     const lasted = (): string => `${((performance.now() - start) / 1000).toFixed(1)} s`
     // Also what was made only in part.
     const own: Standing[] = []
+    const wanted = one.place
+    const handed = wanted === undefined ? undefined : handedOn.get(wanted)
+    if (wanted !== undefined) handedOn.delete(wanted)
+    if (handed !== undefined) own.push(handed)
     try {
-      const place = await (one.place === undefined ? shared() : makePlace(kube, one.place, installation.images, signal, (made) => {
+      const place = await (wanted === undefined ? shared() : (handed ?? makePlace(kube, wanted, installation.images, signal, (made) => {
         own.push(made)
         begun(made)
-      }))
+      })))
       const told = await perform(one, place, options)
+      // Only from a case that passed: what a failed one leaves may be damaged.
+      const [made] = own
+      if (wanted !== undefined && made !== undefined && [...waiting].some(({ place: next }) => next === wanted)) handedOn.set(wanted, made)
       passed++
       say(`ok    ${one.name} (${lasted()})${told === undefined ? '' : `: ${told}`}`)
     } catch (error) {
@@ -70,6 +82,7 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
       }
     }
     for (const made of own) {
+      if (wanted !== undefined && handedOn.get(wanted) === made) continue
       await made.end()
       open.delete(made)
     }

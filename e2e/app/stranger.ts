@@ -1,0 +1,94 @@
+import { connect as connectHttp2 } from 'node:http2'
+import { connect as connectTcp, type Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
+
+/** Tries to get into the mesh as somebody who must not: attempts as JSON on stdin, their outcomes on stdout, in the same order. */
+export interface Attempt {
+  readonly host: string
+  readonly port: number
+  /** Undefined: none is shown. */
+  readonly certificate?: { readonly certificateChainPem: string; readonly privateKeyPem: string }
+  /** `tunnel`: an HTTP/2 CONNECT; `messages`: lines of JSON to a controller; `plain`: text without TLS. */
+  readonly say:
+    | { readonly kind: 'tunnel'; readonly authority: string }
+    | { readonly kind: 'messages'; readonly messages: readonly object[] }
+    | { readonly kind: 'plain'; readonly text: string }
+}
+
+/** What came of it. */
+export interface Outcome {
+  /** Of TLS, HTTP/2 or the connection: code and words. */
+  readonly error?: string
+  /** Of the answer to the CONNECT. */
+  readonly status?: number
+  readonly reason?: string
+  /** What the controller said. */
+  readonly messages?: readonly { readonly type: string; readonly [field: string]: unknown }[]
+  /** What was answered in plain. */
+  readonly text?: string
+}
+
+const limitMs = 8_000
+/** Words of a controller after which no other is waited for. */
+const lastWords = new Set(['refused', 'sign-failed', 'signed', 'update'])
+
+async function tryIt(attempt: Attempt): Promise<Outcome> {
+  const { host, port, say } = attempt
+  const plain = connectTcp({ host, port, noDelay: true })
+  const { promise, resolve } = Promise.withResolvers<Outcome>()
+  const timer = setTimeout(() => resolve({ error: `nothing happened for ${limitMs} ms` }), limitMs)
+  const onError = (error: NodeJS.ErrnoException): void => resolve({ error: `${error.code ?? ''}: ${error.message}` })
+  plain.on('error', onError)
+  if (say.kind === 'plain') speak(plain, say.text, resolve)
+  else {
+    const { certificateChainPem: cert, privateKeyPem: key } = attempt.certificate ?? {}
+    // A stranger judges nobody.
+    const secure = connectTls({
+      socket: plain, rejectUnauthorized: false, checkServerIdentity: () => undefined, ALPNProtocols: [say.kind === 'tunnel' ? 'h2' : 'waymark-control/1'],
+      ...(cert === undefined || key === undefined ? {} : { cert, key }),
+    })
+    secure.on('error', onError).on('close', () => resolve({ error: 'closed without a word' }))
+    if (say.kind === 'tunnel') tunnel(secure, say.authority, resolve)
+    else converse(secure, say.messages, resolve)
+  }
+  const outcome = await promise
+  clearTimeout(timer)
+  plain.destroy()
+  return outcome
+}
+
+function speak(socket: Socket, words: string, resolve: (outcome: Outcome) => void): void {
+  let read = ''
+  socket.on('data', (chunk: Buffer) => (read += chunk.toString('latin1'))).on('close', () => resolve({ text: read }))
+  socket.write(words)
+}
+
+function tunnel(secure: TLSSocket, authority: string, resolve: (outcome: Outcome) => void): void {
+  const session = connectHttp2('https://mesh', { createConnection: () => secure })
+  session.on('error', (error: NodeJS.ErrnoException) => resolve({ error: `${error.code ?? ''}: ${error.message}` }))
+  const stream = session.request({ ':method': 'CONNECT', ':authority': authority })
+  stream.on('error', (error: NodeJS.ErrnoException) => resolve({ error: `${error.code ?? ''}: ${error.message}` }))
+  stream.on('response', (headers) => {
+    const reason = headers['x-waypoint-reason']
+    resolve({ status: headers[':status'] ?? 0, ...(typeof reason === 'string' ? { reason } : {}) })
+  })
+}
+
+function converse(secure: TLSSocket, words: readonly object[], resolve: (outcome: Outcome) => void): void {
+  const messages: NonNullable<Outcome['messages']>[number][] = []
+  let rest = ''
+  secure.on('data', (chunk: Buffer) => {
+    const lines = `${rest}${chunk.toString()}`.split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) messages.push(JSON.parse(line) as (typeof messages)[number])
+    if (messages.some(({ type }) => lastWords.has(type))) resolve({ messages })
+  })
+  for (const word of words) secure.write(`${JSON.stringify(word)}\n`)
+}
+
+if (import.meta.main) {
+  const attempts = JSON.parse(await text(process.stdin)) as readonly Attempt[]
+  process.stdout.write(`${JSON.stringify(await Promise.all(attempts.map(tryIt)))}\n`)
+  process.exit(0)
+}
