@@ -42,10 +42,18 @@ export function hashOf(slice: Snapshot): string {
   return formatSum(sum)
 }
 
-/** JSON with keys in order; what JSON leaves out is left out. */
+/** JSON with keys in order; what JSON leaves out is left out. The first snapshot of a large cluster goes through here whole: no lists in between. */
 function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map((each) => (each === undefined ? 'null' : canonical(each))).join()}]`
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
-  const fields = Object.entries(value).filter(([, each]) => each !== undefined)
-  return `{${fields.sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, each]) => `${JSON.stringify(key)}:${canonical(each)}`).join()}}`
+  let text = ''
+  if (Array.isArray(value)) {
+    for (const each of value as readonly unknown[]) text += `${text === '' ? '' : ','}${each === undefined ? 'null' : canonical(each)}`
+    return `[${text}]`
+  }
+  const fields = value as Readonly<Record<string, unknown>>
+  for (const key of Object.keys(fields).sort()) {
+    const each = fields[key]
+    if (each !== undefined) text += `${text === '' ? '' : ','}${JSON.stringify(key)}:${canonical(each)}`
+  }
+  return `{${text}}`
 }
