@@ -6,7 +6,7 @@ import { sameIdentity, formatSpiffeId, type Identity } from '../model/identity.t
 import type { Snapshot } from '../model/snapshot.ts'
 import { joinMesh } from '../publish/join.ts'
 import { claimsOfToken, readToken, type TokenClaims } from '../publish/token.ts'
-import type { ConnectContext, RunningEntry } from './connect.ts'
+import type { ConnectContext, RunningEntry } from './connect-entry.ts'
 import { controllerIdOf, type MemberOptions } from './member.ts'
 
 /**

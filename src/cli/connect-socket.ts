@@ -7,7 +7,7 @@ import { formatSpiffeId, type Identity } from '../model/identity.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import { createControllerClient } from '../publish/client.ts'
 import { keepCredentials } from '../transport/credentials.ts'
-import type { ConnectContext, RunningEntry } from './connect.ts'
+import type { ConnectContext, RunningEntry } from './connect-entry.ts'
 
 /**
  * Enters the mesh of the process behind a control socket, as whatever workload that lets one be.

@@ -1,10 +1,10 @@
-import type { Entry } from '../connect/entry.ts'
 import { listening } from '../control/listening.ts'
 import { createReadiness } from '../kit/ready.ts'
 import { formatSpiffeId, type Identity } from '../model/identity.ts'
 import { install, ports } from '../model/install.ts'
 import { probePages, serveStatus, type StatusServer } from '../telemetry/server.ts'
 import { connectByNetwork, ownClaims } from './connect-cluster.ts'
+import type { ConnectContext, RunningEntry } from './connect-entry.ts'
 import { connectBySocket } from './connect-socket.ts'
 import { describe } from './describe.ts'
 import { exitCodes, type Io } from './io.ts'
@@ -27,21 +27,6 @@ export interface ConnectVerbOptions extends Partial<MemberOptions> {
   readonly readyPort?: PortChoice
   /** Where the ready port listens; default: every address, for probes come from outside the pod. */
   readonly readyHost?: string
-}
-
-/** What both ways into a mesh need. */
-export interface ConnectContext {
-  readonly host: string
-  readonly port: number
-  /** Ends the wait for a controller. */
-  readonly signal: AbortSignal
-  readonly say: (line: string) => void
-}
-
-export interface RunningEntry {
-  readonly entry: Entry
-  /** Leaves the controller; to be called when the entry is closed. */
-  readonly close: () => Promise<void>
 }
 
 /** Milliseconds that what is on its way gets to finish after the first signal. */
