@@ -17,7 +17,7 @@ import { createRecorder } from '../status/recorder.ts'
 import { createStatusWriter } from '../status/writer.ts'
 import { keepCredentials } from '../transport/credentials.ts'
 import type { Translation } from '../translate/options.ts'
-import { translate } from '../translate/translate.ts'
+import { createTranslator } from '../translate/translator.ts'
 import { createBundleWriter } from './ca/bundle-writer.ts'
 import { openClusterCa, type ClusterCa } from './ca/cluster-ca.ts'
 import { mayHave, meshNamespaces, otherControllers } from './cluster.ts'
@@ -114,6 +114,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   let namespaces: ReadonlySet<string> = new Set()
   const writeBundles = (): void => bundles.update(namespaces, ca.bundle(), ca.info())
   closers.push(ca.onChange(writeBundles))
+  const translate = createTranslator()
   const programming = createProgramming({
     clock,
     translate: (from, readyWaypoints) => {

@@ -50,6 +50,7 @@ export function createProgramming(options: ProgrammingOptions): Programming {
   /** When the oldest translation came whose statuses are not told; undefined: all are. */
   let untoldSince: number | undefined
   let told: Translation | undefined
+  let waypoints: { readonly of: Snapshot; readonly entries: readonly WaypointEntry[] } | undefined
   let cancelGrace: Cancel = () => {}
   let cancelGather: Cancel | undefined
 
@@ -59,8 +60,10 @@ export function createProgramming(options: ProgrammingOptions): Programming {
 
   /** What runs the present configuration, where one that did and is behind for a moment only counts as before. */
   const judge = (from: ResourceSet): { readonly ready: ReadonlySet<NamespacedName>; readonly waitMs: number } => {
-    const waypoints = [...translation.snapshot.values()].filter((entry): entry is WaypointEntry => entry.kind === 'waypoint')
-    const found = programmed(waypoints, from, options.holdings(), options.expected)
+    if (waypoints?.of !== translation.snapshot) {
+      waypoints = { of: translation.snapshot, entries: [...translation.snapshot.values()].filter((entry) => entry.kind === 'waypoint') }
+    }
+    const found = programmed(waypoints.entries, from, options.holdings(), options.expected)
     const result = new Set(found.ready)
     let waitMs = 0
     for (const key of behindSince.keys()) if (!found.behind.has(key)) behindSince.delete(key)
