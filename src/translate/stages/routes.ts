@@ -5,7 +5,7 @@ import type { EntryKey } from '../../model/entries.ts'
 import { namespacedName } from '../../model/refs.ts'
 import type { Warning } from '../../model/status.ts'
 import { judgeRoute, type JudgedRoute } from '../judge.ts'
-import { createGrouping, createListReading, createSorting, keepLast, type Sorted } from '../memo.ts'
+import { createGrouping, createListReading, createSorting, keepEqual, keepLast, keepMap, type Sorted } from '../memo.ts'
 import { createMerger, type Tables } from '../merge.ts'
 import type { Mesh } from '../mesh.ts'
 import { compareAge, compareNames, compareText } from '../order.ts'
@@ -30,28 +30,40 @@ export function createRouteStage(): (resources: ResourceSet, services: Services,
   const groupGrants = createGrouping<ReferenceGrant>(({ metadata }) => metadata.namespace ?? '', compareNames)
   const sort = createRouteSort()
   const merge = createMerger()
-  return (resources, services, { gateways, active }) => {
+  const readLabels = createLabelStage()
+  return (resources, services, { gateways, serving }) => {
     const grants = groupGrants(resources.ReferenceGrant)
+    const labels = readLabels(resources.Namespace)
     const mesh: Mesh = {
       service: (key) => services.byKey.get(key),
       parentServices: (namespace) => services.parents.get(namespace) ?? none,
       gateway: (key) => gateways.get(key),
       implicitGateway: (namespace) => {
-        const waypoint = active.get(namespace)
-        return waypoint?.gateway === undefined ? waypoint?.key : undefined
+        const waypoint = serving.get(namespace)
+        return waypoint?.implicit === true ? waypoint.key : undefined
       },
-      labels: (namespace) => resources.Namespace.get(namespacedName('', namespace))?.metadata.labels,
+      labels: (namespace) => labels.get(namespacedName('', namespace)),
       grants: (namespace) => grants.get(namespace) ?? none,
     }
     const { routes, byName } = sort(resources)
-    const judged = judge(routes, mesh, [services.byKey, services.parents, gateways, active, resources.Namespace, grants])
-    const { tables, changed } = merge(judged, (namespace) => active.get(namespace)?.key, active)
+    const judged = judge(routes, mesh, [services.byKey, services.parents, gateways, serving, labels, grants])
+    const { tables, changed } = merge(judged, (namespace) => serving.get(namespace)?.key, serving)
     const inNameOrder = byName.map((at) => judged[at]).filter((one) => one !== undefined)
     return { inNameOrder, tables, changedTables: changed, warnings: judged.flatMap(({ warnings }) => warnings) }
   }
 }
 
 const none: readonly never[] = []
+
+type Labels = Readonly<Record<string, string>>
+
+function createLabelStage(): (namespaces: ResourceSet['Namespace']) => ReadonlyMap<string, Labels> {
+  let labels: ReadonlyMap<string, Labels> = new Map()
+  return keepLast((namespaces) => {
+    labels = keepMap(labels, keepEqual(labels, new Map([...namespaces].map(([key, { metadata }]) => [key, metadata.labels ?? {}]))))
+    return labels
+  })
+}
 
 /** Routes in two orders. */
 interface SortedRoutes {

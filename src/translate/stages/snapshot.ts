@@ -2,12 +2,11 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Pod } from '../../api/core.ts'
 import type { ResourceSet } from '../../api/resources.ts'
 import { entryKey, type Entry, type EntryKey } from '../../model/entries.ts'
-import { namespacedName } from '../../model/refs.ts'
 import type { Snapshot } from '../../model/snapshot.ts'
 import type { Warning } from '../../model/status.ts'
 import { endpointsEntry, sliceWarnings, type EndpointsView } from '../endpoints.ts'
 import { meshLabel } from '../labels.ts'
-import { createListReading, createReading, createSorting, keepEqual, keepLast, perObject, sameItems } from '../memo.ts'
+import { createListReading, createReading, createSorting, keepEqual, keepLast, keepMap, perObject, sameItems } from '../memo.ts'
 import { tableEntry, type Table, type Tables } from '../merge.ts'
 import type { FixedOptions } from '../options.ts'
 import { compareNames, compareText } from '../order.ts'
@@ -43,41 +42,74 @@ export function createSnapshotStage(fixed: FixedOptions): (resources: ResourceSe
   const services = createServicesSection()
   const waypoints = createWaypointsSection(fixed)
   const workloads = createWorkloadsSection(fixed)
-  // Sections stand in the order of their keys' first word.
-  let before: Snapshot = new Map()
-  const join = keepLast((...sections: readonly (readonly Pair[])[]): Snapshot => {
-    const snapshot = new Map<EntryKey, Entry>()
-    for (const section of sections) {
-      for (const [key, entry] of section) {
-        const old = before.get(key)
-        // Made anew for an object that was, and came out equal: whoever compares must not have to look into it.
-        snapshot.set(key, old !== undefined && old !== entry && isDeepStrictEqual(old, entry) ? old : entry)
-      }
-    }
-    before = snapshot
-    return snapshot
-  })
+  const readMembers = createMemberStage()
+  const join = createJoin()
   return (resources, parts) => {
     const { Pod, Namespace } = resources
-    const { pairs, warnings } = endpoints(parts.services, parts.sources.slices, Pod, Namespace)
-    const snapshot = join(pairs, tables(parts.tables), services(parts), waypoints(parts), workloads(Pod, Namespace))
+    const members = readMembers(Namespace)
+    const { pairs, warnings } = endpoints(parts.services, parts.sources.slices, Pod, members)
+    // Sections stand in the order of their keys' first word.
+    const snapshot = join([pairs, tables(parts.tables), services(parts), waypoints(parts), workloads(Pod, members)])
     return { snapshot, warnings }
   }
 }
 
-function inMeshBy(namespaces: ResourceSet['Namespace']): (namespace: string) => boolean {
-  const known = new Map<string, boolean>()
-  return (namespace) => {
-    let found = known.get(namespace)
-    if (found === undefined) {
-      known.set(namespace, (found = namespaces.get(namespacedName('', namespace))?.metadata.labels?.[meshLabel] === 'enabled'))
+/** Puts sections together; entries that came out equal to those before stay the same objects, so that whoever compares need not look into them. */
+function createJoin(): (sections: readonly (readonly Pair[])[]) => Snapshot {
+  let snapshot: Snapshot = new Map()
+  let last: readonly (readonly Pair[])[] = []
+  const kept = ([key, entry]: Pair): Entry => {
+    const old = snapshot.get(key)
+    return old !== undefined && isDeepStrictEqual(old, entry) ? old : entry
+  }
+  return (sections) => {
+    const changes = changedPairs(last, sections)
+    last = sections
+    if (changes === undefined) {
+      snapshot = new Map(sections.flatMap((section) => section.map((pair): Pair => [pair[0], kept(pair)])))
+      return snapshot
     }
-    return found
+    const real = changes.map((pair): Pair => [pair[0], kept(pair)]).filter(([key, entry]) => snapshot.get(key) !== entry)
+    if (real.length > 0) {
+      const next = new Map(snapshot)
+      for (const [key, entry] of real) next.set(key, entry)
+      snapshot = next
+    }
+    return snapshot
   }
 }
 
+/** Pairs that are other ones than before, under the same keys in the same order; undefined: some keys came or went. */
+function changedPairs(before: readonly (readonly Pair[])[], now: readonly (readonly Pair[])[]): readonly Pair[] | undefined {
+  const changed: Pair[] = []
+  for (const [which, section] of now.entries()) {
+    const old = before[which]
+    if (old === section) continue
+    if (old?.length !== section.length) return undefined
+    for (let at = 0; at < section.length; at++) {
+      const pair = section[at]
+      if (pair === undefined || pair === old[at]) continue
+      if (pair[0] !== old[at]?.[0]) return undefined
+      changed.push(pair)
+    }
+  }
+  return changed
+}
+
+/** Namespaces with the mesh label. */
+type Members = ReadonlyMap<string, true>
+
+function createMemberStage(): (namespaces: ResourceSet['Namespace']) => Members {
+  let members: Members = new Map()
+  return keepLast((namespaces) => {
+    const now = [...namespaces.values()].filter(({ metadata }) => metadata.labels?.[meshLabel] === 'enabled')
+    members = keepMap(members, new Map(now.map(({ metadata }) => [metadata.name, true as const])))
+    return members
+  })
+}
+
 type EndpointsSection = (
-  ...args: [readonly ServiceInfo[], AddressSources['slices'], ResourceSet['Pod'], ResourceSet['Namespace']]
+  ...args: [readonly ServiceInfo[], AddressSources['slices'], ResourceSet['Pod'], Members]
 ) => { readonly pairs: readonly Pair[]; readonly warnings: readonly Warning[] }
 
 function createEndpointsSection(fixed: FixedOptions): EndpointsSection {
@@ -85,8 +117,8 @@ function createEndpointsSection(fixed: FixedOptions): EndpointsSection {
     pair: pairOf(endpointsEntry(service, view, fixed)),
     warnings: sliceWarnings(service, view.slices(service.key)),
   }))
-  return keepLast((services, slices, pods, namespaces) => {
-    const view: EndpointsView = { slices: (service) => slices.get(service) ?? none, pod: (key) => pods.get(key), inMesh: inMeshBy(namespaces) }
+  return keepLast((services, slices, pods, members) => {
+    const view: EndpointsView = { slices: (service) => slices.get(service) ?? none, pod: (key) => pods.get(key), inMesh: (namespace) => members.has(namespace) }
     const results = services.map((service) => read(service, view))
     return { pairs: results.map(({ pair }) => pair).filter((pair) => pair !== undefined), warnings: results.flatMap(({ warnings }) => warnings) }
   })
@@ -106,13 +138,13 @@ function createServicesSection(): (parts: SnapshotParts) => readonly Pair[] {
   const keep = createKeeping()
   return ({ services, waypoints, tables, changedTables }) => {
     const view: ServiceView = {
-      waypoint: (namespace) => waypoints.active.get(namespace)?.name,
+      waypoint: (namespace) => waypoints.serving.get(namespace)?.name,
       routeKind: (key) => {
         const table = tables.get(key)
         return table?.waypoint === undefined ? undefined : table.routes[0].route.kind
       },
     }
-    return keep(read(services, view, [waypoints.active], ({ ports }) => ports.some(({ producerKey }) => changedTables.has(producerKey))))
+    return keep(read(services, view, [waypoints.serving], ({ ports }) => ports.some(({ producerKey }) => changedTables.has(producerKey))))
   }
 }
 
@@ -127,12 +159,12 @@ function createWaypointsSection({ trustDomain }: FixedOptions): (parts: Snapshot
   }
 }
 
-function createWorkloadsSection(fixed: FixedOptions): (pods: ResourceSet['Pod'], namespaces: ResourceSet['Namespace']) => readonly Pair[] {
+function createWorkloadsSection(fixed: FixedOptions): (pods: ResourceSet['Pod'], members: Members) => readonly Pair[] {
   const sort = createSorting<Pod>(compareNames)
   const read = createReading((pod: Pod, view: WorkloadView) => pairOf(workloadEntry(pod, view, fixed)))
   const keep = createKeeping()
-  return keepLast((pods, namespaces) => {
-    const view: WorkloadView = { inMesh: inMeshBy(namespaces) }
+  return keepLast((pods, members) => {
+    const view: WorkloadView = { inMesh: (namespace) => members.has(namespace) }
     return keep(sort(pods).values.map((pod) => read(pod, view)))
   })
 }

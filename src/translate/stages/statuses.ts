@@ -44,8 +44,8 @@ export function createStatusStage(): (resources: ResourceSet, parts: StatusParts
     }
     const attached = new Map<string, number>()
     const ofRoutes: ObjectStatus[] = []
-    const isTouched = ({ placements }: JudgedRoute): boolean => placements.some(({ key }) => routes.changedTables.has(key))
-    for (const { status, listeners } of read(routes.inNameOrder, view, [waypoints, consumers, ready], isTouched)) {
+    const isTouched = ({ placements }: JudgedRoute): boolean => routes.changedTables.size > 0 && placements.some(({ key }) => routes.changedTables.has(key))
+    for (const { status, listeners } of read(routes.inNameOrder, view, [waypoints.gateways, waypoints.foreignController, consumers, ready], isTouched)) {
       if (status !== undefined) ofRoutes.push(status)
       for (const { key, listener } of listeners) attached.set(`${key}/${listener}`, (attached.get(`${key}/${listener}`) ?? 0) + 1)
     }
