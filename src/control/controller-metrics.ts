@@ -17,7 +17,8 @@ export interface ControllerState {
 
 /** Where the parts of a controller tell what they do. */
 export interface ControllerCounters {
-  readonly source: WatchObserver
+  /** @param watch for what the watches are: the same kind may be followed for several things */
+  readonly source: (watch: 'cluster' | 'infra' | 'trust-bundle' | 'ca') => WatchObserver
   readonly status: StatusObserver
   readonly control: ControlObserver
   /** @param tookMs milliseconds that one translation took */
@@ -47,6 +48,9 @@ export function controllerCounters(metrics: Metrics, nowMs: () => number): Contr
   }
   const gauge = (name: string, help: string, values: () => readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number }[]): void =>
     metrics.register({ name, help, type: 'gauge', values })
+  const labelsOf = (key: string): Readonly<Record<string, string>> => JSON.parse(key) as Readonly<Record<string, string>>
+  const perWatch = (map: ReadonlyMap<string, number>): readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number }[] =>
+    [...map].map(([key, value]) => ({ labels: labelsOf(key), value }))
   const perKind = (map: ReadonlyMap<string, number>): readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number }[] =>
     [...map].map(([kind, value]) => ({ labels: { kind }, value }))
 
@@ -58,9 +62,9 @@ export function controllerCounters(metrics: Metrics, nowMs: () => number): Contr
   const synced = new Map<string, number>()
   const held = new Map<string, number>()
   gauge('waymark_source_silence_seconds', 'Time since the last word of a watch, by kind: bookmarks come every minute.', () =>
-    [...lastEventMs].map(([kind, atMs]) => ({ labels: { kind }, value: (nowMs() - atMs) / 1000 })))
-  gauge('waymark_source_synced', 'Whether what is held of a kind can be relied on.', () => perKind(synced))
-  gauge('waymark_source_objects', 'Objects held, by kind.', () => perKind(held))
+    [...lastEventMs].map(([labels, atMs]) => ({ labels: labelsOf(labels), value: (nowMs() - atMs) / 1000 })))
+  gauge('waymark_source_synced', 'Whether what is held of a kind can be relied on.', () => perWatch(synced))
+  gauge('waymark_source_objects', 'Objects held, by kind.', () => perWatch(held))
   const statusWrites = count('waymark_status_writes_total', 'Writes of statuses, by kind and outcome.')
   const statusEvents = count('waymark_status_events_total', 'Kubernetes Events, by outcome.')
   const subscribers = new Map<string, number>()
@@ -74,16 +78,19 @@ export function controllerCounters(metrics: Metrics, nowMs: () => number): Contr
   const translationSeconds = count('waymark_translation_seconds_total', 'Time spent in translations.')
 
   return {
-    source: {
-      event: (kind, type, atMs) => {
-        events.add({ kind, type })
-        lastEventMs.set(kind, atMs)
-      },
-      relist: (kind, reason) => relists.add({ kind, reason }),
-      restart: (kind, reason) => restarts.add({ kind, reason }),
-      bytes: (kind, by) => bytes.add({ kind }, by),
-      synced: (kind, is) => void synced.set(kind, is ? 1 : 0),
-      held: (kind, number) => void held.set(kind, number),
+    source: (watch) => {
+      const key = (kind: string): string => JSON.stringify({ watch, kind })
+      return {
+        event: (kind, type, atMs) => {
+          events.add({ watch, kind, type })
+          lastEventMs.set(key(kind), atMs)
+        },
+        relist: (kind, reason) => relists.add({ watch, kind, reason }),
+        restart: (kind, reason) => restarts.add({ watch, kind, reason }),
+        bytes: (kind, by) => bytes.add({ watch, kind }, by),
+        synced: (kind, is) => void synced.set(key(kind), is ? 1 : 0),
+        held: (kind, number) => void held.set(key(kind), number),
+      }
     },
     status: {
       write: (kind, outcome) => statusWrites.add({ kind, outcome }),

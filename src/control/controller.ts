@@ -88,7 +88,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   })
   const ca = await openClusterCa({
     client, clock, namespace, trustDomain, svidLifetimeMs: options.svidLifetimeMs, ownSecret: options.ownCaSecret, log,
-    observer: counters.source,
+    observer: counters.source('ca'),
     onEvent: ({ type, reason, message }) => recorder.record(caSecret, [{ type, reason, note: message, identity: ['ca', reason, message] }]),
   })
   closers.push(ca.close)
@@ -105,8 +105,8 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
     advice: (reason) => help[reason]?.advice,
     apiVersion: (kind) => source.servedVersion(kind),
   })
-  const infra = createInfraWriter({ client, clock, installation, log, observer: counters.source })
-  const bundles = createBundleWriter({ client, clock, namespace, log, observer: counters.source })
+  const infra = createInfraWriter({ client, clock, installation, log, observer: counters.source('infra') })
+  const bundles = createBundleWriter({ client, clock, namespace, log, observer: counters.source('trust-bundle') })
   const writers = [recorder, status, infra, bundles, ca]
   closers.push(status.close, infra.close, bundles.close)
 
@@ -151,7 +151,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   })
   closers.push(peers.close)
   const source = watchCluster({
-    client, clock, readiness, log, observer: counters.source,
+    client, clock, readiness, log, observer: counters.source('cluster'),
     onChange: (change) => {
       resources = change.resources
       programming.update(change.resources)
