@@ -133,6 +133,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
       published.ready()
     },
     onStatuses: ({ statuses, warnings }, from) => status.update({ statuses, warnings, resources: from }),
+    log,
   })
   closers.push(programming.close, infra.onProblemsChange(programming.again))
 
@@ -162,7 +163,14 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   const election = startLeaderElection({
     client, clock, namespace, name: install.controller, identity: options.pod, log,
     onChange: (leading) => {
-      for (const writer of writers) writer.setActive(leading)
+      for (const writer of writers) {
+        // One that fails must not leave the others without the word: they would write on, or never begin.
+        try {
+          writer.setActive(leading)
+        } catch (error) {
+          log(`a defect in what only the leader does: ${error instanceof Error ? error.message : String(error)}`)
+        }
+      }
     },
   })
   counters.observe({ leading: election.leading, snapshot: () => programming.translation().snapshot, ca, control })
@@ -173,7 +181,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
     resources: source.resources,
     snapshot: () => programming.translation().snapshot,
     statuses: () => programming.translation().statuses,
-    troubles: () => [...source.problems(), ...ca.problems(), ...bundles.problems(), ...infra.problems().values(), ...describeAll([], programming.translation().statuses, programming.translation().warnings)],
+    troubles: () => [...programming.defects(), ...source.problems(), ...ca.problems(), ...bundles.problems(), ...infra.problems().values(), ...describeAll([], programming.translation().statuses, programming.translation().warnings)],
     close: async () => {
       for (const writer of writers) writer.setActive(false)
       await election.close()

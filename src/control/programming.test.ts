@@ -19,18 +19,32 @@ interface World {
   readonly told: (readonly NamespacedName[])[]
   readonly holdings: Holding[]
   readonly advance: (ms: number) => void
+  readonly lines: string[]
+  /** What was published, by its number. */
+  readonly published: number[]
   present: string
+  /** The part that throws. */
+  broken: 'translate' | 'publish' | 'onTranslation' | 'onStatuses' | undefined
 }
 
 function world(): World {
   const clock = fakeClock()
   const told: (readonly NamespacedName[])[] = []
   const holdings: Holding[] = []
-  const state = { present: 'v1' }
+  const state: Pick<World, 'present' | 'broken'> = { present: 'v1', broken: undefined }
+  const lines: string[] = []
+  const published: number[] = []
+  let translations = 0
+  const mayBreak = (part: World['broken']): void => {
+    if (state.broken === part) throw new TypeError(`no ${String(part)}`)
+  }
   const readyOf = new WeakMap<Translation, readonly NamespacedName[]>()
   const programming = createProgramming({
     clock,
+    log: (line) => lines.push(line),
     translate: (_, ready) => {
+      mayBreak('translate')
+      translations++
       const translation: Translation = {
         snapshot: new Map([['waypoint/shop/waypoint', { kind: 'waypoint', namespace: 'shop', name: 'waypoint', identity: 'x', addresses: [] }]]),
         statuses: [], warnings: [], infra: [],
@@ -38,15 +52,27 @@ function world(): World {
       readyOf.set(translation, [...ready])
       return translation
     },
-    publish: () => {},
+    publish: () => {
+      mayBreak('publish')
+      published.push(translations)
+    },
     holdings: () => holdings,
     expected: () => state.present,
-    onTranslation: () => {},
-    onStatuses: (translation) => told.push(readyOf.get(translation) ?? []),
+    onTranslation: () => mayBreak('onTranslation'),
+    onStatuses: (translation) => {
+      mayBreak('onStatuses')
+      told.push(readyOf.get(translation) ?? [])
+    },
   })
   return {
-    programming, told, holdings,
+    programming, told, holdings, lines, published,
     advance: (ms) => clock.advance(ms),
+    get broken() {
+      return state.broken
+    },
+    set broken(value) {
+      state.broken = value
+    },
     get present() {
       return state.present
     },
@@ -125,5 +151,56 @@ describe('programming', () => {
     programming.acknowledged()
     advance(20)
     assert.deepEqual(told.at(-1), ['shop/waypoint'])
+  })
+
+  it('goes on with the last good translation while one throws, and says so once', () => {
+    const world1 = world()
+    const { programming, lines, published } = world1
+    programming.update(resourceSetOf([]))
+    const good = programming.translation()
+    world1.broken = 'translate'
+    programming.update(resourceSetOf([pod('a')]))
+    programming.update(resourceSetOf([pod('b')]))
+    assert.equal(programming.translation(), good)
+    assert.deepEqual(published, [1])
+    assert.deepEqual(programming.defects(), ['a defect in translation: no translate; what was before stays in force'])
+    world1.broken = undefined
+    programming.update(resourceSetOf([pod('c')]))
+    assert.deepEqual(published, [1, 2])
+    assert.deepEqual(programming.defects(), [])
+    assert.deepEqual(lines, ['a defect in translation: no translate; what was before stays in force', 'translation: it works again'])
+  })
+
+  for (const part of ['publish', 'onTranslation', 'onStatuses'] as const) {
+    it(`a throw of ${part} keeps nothing else from its work`, () => {
+      const world1 = world()
+      const { programming, told, published } = world1
+      world1.broken = part
+      programming.update(resourceSetOf([]))
+      assert.equal(programming.defects().length, 1)
+      assert.deepEqual([published.length, told.length], [part === 'publish' ? 0 : 1, part === 'onStatuses' ? 0 : 1])
+      world1.broken = undefined
+      programming.update(resourceSetOf([]))
+      assert.deepEqual(programming.defects(), [])
+    })
+  }
+
+  it('a throw out of a timer does not get to the process', () => {
+    const world1 = world()
+    const { programming, holdings, advance } = world1
+    programming.update(resourceSetOf([pod('a')]))
+    holdings.push({ namespace: 'shop', pod: 'a', hash: 'v1' })
+    programming.acknowledged()
+    world1.broken = 'translate'
+    advance(5_000)
+    assert.equal(programming.defects().length, 1)
+  })
+
+  it('many problems in a moment cost one translation', () => {
+    const { programming, published, advance } = world()
+    programming.update(resourceSetOf([]))
+    for (let times = 0; times < 100; times++) programming.again()
+    advance(20)
+    assert.deepEqual(published, [1, 2])
   })
 })

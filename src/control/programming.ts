@@ -1,5 +1,6 @@
 import type { ResourceSet } from '../api/resources.ts'
 import type { Cancel, Clock } from '../kit/clock.ts'
+import { printable } from '../kit/printable.ts'
 import type { WaypointEntry } from '../model/entries.ts'
 import type { NamespacedName } from '../model/refs.ts'
 import type { Snapshot } from '../model/snapshot.ts'
@@ -19,16 +20,21 @@ export interface ProgrammingOptions {
   readonly onTranslation: (translation: Translation, resources: ResourceSet) => void
   /** Told of statuses when they are true: after the waypoints had the time to acknowledge. */
   readonly onStatuses: (translation: Translation, resources: ResourceSet) => void
+  /** One line for a person: about a defect in one of the above, which costs only itself. */
+  readonly log: (line: string) => void
 }
 
 /** From objects to configuration at once, to statuses as soon as waypoints run it. */
 export interface Programming {
   readonly update: (resources: ResourceSet) => void
-  /** Translates the same objects again, because something else that translation depends on has changed. */
+  /** Translates the same objects again in a moment, because something else that translation depends on has changed. */
   readonly again: () => void
   /** To be called when an acknowledgement came or a subscriber went. */
   readonly acknowledged: () => void
+  /** The last good one. */
   readonly translation: () => Translation
+  /** Defects that show now, a line each. */
+  readonly defects: () => readonly string[]
   readonly close: () => void
 }
 
@@ -37,11 +43,13 @@ export interface Programming {
  * not programmed, then programmed.
  */
 const graceMs = 1_000
-/** Acknowledgements of many pods come within a moment. */
+/** Acknowledgements of many pods, and problems of many waypoints, come within a moment. */
 const gatherMs = 10
 
 export function createProgramming(options: ProgrammingOptions): Programming {
   const { clock } = options
+  let newest: ResourceSet | undefined
+  /** What was translated last. */
   let resources: ResourceSet | undefined
   let translation: Translation = { snapshot: new Map(), statuses: [], warnings: [], infra: [] }
   let ready: ReadonlySet<NamespacedName> = new Set()
@@ -53,10 +61,29 @@ export function createProgramming(options: ProgrammingOptions): Programming {
   let waypoints: { readonly of: Snapshot; readonly entries: readonly WaypointEntry[] } | undefined
   let cancelGrace: Cancel = () => {}
   let cancelGather: Cancel | undefined
+  let cancelAgain: Cancel | undefined
+  const defects = new Map<string, string>()
 
-  const translateNow = (from: ResourceSet): void => {
-    translation = options.translate(from, ready)
+  /** A defect must not end the process, which a throw out of a timer would, nor keep the other parts from their work. */
+  const guarded = (what: string, work: () => void): boolean => {
+    try {
+      work()
+    } catch (error) {
+      const line = `a defect in ${what}: ${printable(error instanceof Error ? error.message : String(error))}; what was before stays in force`
+      if (defects.get(what) !== line) options.log(line)
+      defects.set(what, line)
+      return false
+    }
+    if (defects.delete(what)) options.log(`${what}: it works again`)
+    return true
   }
+
+  const translateNow = (from: ResourceSet, running: ReadonlySet<NamespacedName>): boolean =>
+    guarded('translation', () => {
+      translation = options.translate(from, running)
+      ready = running
+      resources = from
+    })
 
   /** What runs the present configuration, where one that did and is behind for a moment only counts as before. */
   const judge = (from: ResourceSet): { readonly ready: ReadonlySet<NamespacedName>; readonly waitMs: number } => {
@@ -78,16 +105,14 @@ export function createProgramming(options: ProgrammingOptions): Programming {
     return { ready: result, waitMs }
   }
 
-  const settle = (): void => {
+  const settle = (): void => void guarded('statuses', tell)
+  const tell = (): void => {
     if (resources === undefined) return
     cancelGrace()
     const judged = judge(resources)
     if (judged.waitMs > 0) cancelGrace = clock.after(judged.waitMs, settle)
     if (judged.waitMs > 0 && clock.now() - (untoldSince ?? clock.now()) < graceMs) return
-    if (!sameSet(ready, judged.ready)) {
-      ready = judged.ready
-      translateNow(resources)
-    }
+    if (!sameSet(ready, judged.ready) && !translateNow(resources, judged.ready)) return
     untoldSince = undefined
     if (told === translation) return
     told = translation
@@ -95,18 +120,21 @@ export function createProgramming(options: ProgrammingOptions): Programming {
   }
 
   const update = (next: ResourceSet): void => {
-    resources = next
+    newest = next
+    if (!translateNow(next, ready)) return
     untoldSince ??= clock.now()
-    translateNow(next)
-    options.publish(translation.snapshot)
-    options.onTranslation(translation, next)
+    guarded('publishing', () => options.publish(translation.snapshot))
+    guarded('what follows from a translation', () => options.onTranslation(translation, next))
     settle()
   }
 
   return {
     update,
     again: () => {
-      if (resources !== undefined) update(resources)
+      cancelAgain ??= clock.after(gatherMs, () => {
+        cancelAgain = undefined
+        if (newest !== undefined) update(newest)
+      })
     },
     acknowledged: () => {
       cancelGather ??= clock.after(gatherMs, () => {
@@ -115,8 +143,10 @@ export function createProgramming(options: ProgrammingOptions): Programming {
       })
     },
     translation: () => translation,
+    defects: () => [...defects.values()],
     close: () => {
       cancelGrace()
+      cancelAgain?.()
       cancelGather?.()
     },
   }
