@@ -86,6 +86,15 @@ export async function openKeptState(options: KeptStateOptions): Promise<KeptStat
     await write('configuration', JSON.stringify({ hash: next.hash, entries: [...next.snapshot] }))
     notBeforeMs = clock.now() + Math.max(leastPauseMs, (performance.now() - beganMs) * pausePerWrite)
   }
+  const plan = (): void => {
+    cancel ??= clock.after(Math.max(0, notBeforeMs - clock.now()), () => {
+      void inTurn(writeSlice).then(() => {
+        cancel = undefined
+        // What came while it was written.
+        if (waiting !== undefined) plan()
+      })
+    })
+  }
   return {
     credentials: credentials?.value,
     slice: slice?.value,
@@ -93,13 +102,7 @@ export async function openKeptState(options: KeptStateOptions): Promise<KeptStat
     keepCredentials: (next) => void inTurn(() => write('credentials', JSON.stringify(next))),
     keepSlice: (next) => {
       waiting = next
-      cancel ??= clock.after(Math.max(0, notBeforeMs - clock.now()), () => {
-        void inTurn(writeSlice).then(() => {
-          cancel = undefined
-          // What came while it was written.
-          if (waiting !== undefined) cancel = clock.after(Math.max(0, notBeforeMs - clock.now()), () => void inTurn(writeSlice).then(() => (cancel = undefined)))
-        })
-      })
+      plan()
     },
     close: () => {
       cancel?.()

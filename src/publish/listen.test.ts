@@ -238,6 +238,24 @@ describe("the controller's port", () => {
     assert.match(await refusal(streams[0]!), /^overload: a connection without a certificate may not last/)
   })
 
+  it('gives one pod so many connections, and others theirs', async () => {
+    await start({ limits: { maxPerMember: 2 } })
+    for (let count = 0; count < 2; count++) {
+      const stream = open({ credentials: member })
+      stream.send(hello())
+      await stream.next('update')
+    }
+    const third = open({ credentials: member })
+    third.send(hello())
+    assert.match(await refusal(third), /^overload: .*till has 2 connections already/)
+    await plane.join({ identity: { ...till, serviceAccount: 'boss' } })
+    streams[0]?.socket.destroy()
+    await until('one is gone', () => started.server.connections() === 2)
+    const fourth = open({ credentials: member })
+    fourth.send(hello())
+    await fourth.next('update')
+  })
+
   it('keeps nothing for a subscriber that does not read, and brings it up to date when it does', async () => {
     let sent = 0
     await start({ observer: { updated: () => sent++ } })

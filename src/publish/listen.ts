@@ -23,6 +23,8 @@ export interface ControlLimits {
   /** Connections without a certificate, and those in the handshake, in all and from one address; more are closed at once. */
   readonly maxStrangers: number
   readonly maxStrangersPerAddress: number
+  /** Connections of one identity from one address, which is mostly one pod; more are told to go. */
+  readonly maxPerMember: number
   /** How long a connection without a certificate may last, milliseconds. */
   readonly strangerMs: number
   readonly handshakeTimeoutMs: number
@@ -35,6 +37,7 @@ export const defaultControlLimits: ControlLimits = {
   maxConnections: 8192,
   maxStrangers: 512,
   maxStrangersPerAddress: 16,
+  maxPerMember: 256,
   strangerMs: 20_000,
   handshakeTimeoutMs: 10_000,
   maxReviews: 64,
@@ -100,6 +103,7 @@ export async function listenControl(options: ListenControlOptions): Promise<Cont
   const streams = new Set<Member>()
   const sockets = new Set<Socket>()
   const strangers = createStrangers(limits)
+  const perMember = new Map<string, number>()
   let draining = false
   let reviews = 0
   let trust = trustOf(credentials.current())
@@ -155,6 +159,18 @@ export async function listenControl(options: ListenControlOptions): Promise<Cont
       return
     }
     const { peer } = verdict
+    const name = `${peer.id} ${socket.remoteAddress ?? ''}`
+    const others = perMember.get(name) ?? 0
+    if (others >= limits.maxPerMember) {
+      serve(socket, { kind: 'stranger' }, undefined).refuse('overload', `${peer.id} has ${others} connections already`)
+      return
+    }
+    perMember.set(name, others + 1)
+    socket.once('close', () => {
+      const left = (perMember.get(name) ?? 1) - 1
+      if (left > 0) perMember.set(name, left)
+      else perMember.delete(name)
+    })
     const stream = serve(socket, { kind: 'member', identity: peer.identity }, peer)
     const cancel: Cancel = at(clock, peer.notAfterMs, () => stream.refuse('certificate', 'the certificate has ended'))
     void stream.closed.then(cancel)
@@ -178,7 +194,15 @@ export async function listenControl(options: ListenControlOptions): Promise<Cont
     if (error.code !== 'ECONNRESET') observer.refused?.('handshake')
     socket.destroy()
   })
-  server.on('secureConnection', onSecure)
+  server.on('secureConnection', (socket) => {
+    try {
+      onSecure(socket)
+    } catch {
+      // Whatever somebody may show us as a certificate must not end the process.
+      observer.refused?.('handshake')
+      socket.destroy()
+    }
+  })
 
   const stopWatching = credentials.onChange((next) => {
     trust = trustOf(next)
@@ -191,6 +215,8 @@ export async function listenControl(options: ListenControlOptions): Promise<Cont
     server.once('error', reject)
     server.listen({ host: options.host, port: options.port, backlog: 4096 }, () => {
       server.off('error', reject)
+      // A connection that can not be accepted, for want of file descriptors: the next one may be.
+      server.on('error', () => observer.refused?.('overload'))
       resolve()
     })
   }).catch((error: unknown) => {

@@ -64,6 +64,8 @@ export interface ServedStream {
 export const maxRequestBytes = 32 * 1024
 /** Tokens that prove nothing, until the stream ends. */
 const maxRefusedTokens = 3
+/** Answers that may wait for one who asks and does not read, until the stream ends. */
+const maxUnread = 16
 
 /** Serves one data plane process over `stream`: configuration, certificates and the trust bundle. Resolves when it is gone. */
 export function serveSubscriber(stream: Duplex, options: SubscriberServerOptions): Promise<void> {
@@ -79,6 +81,7 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
   let acknowledge: (version: number, hash: string) => void = () => {}
   let signing = false
   let refusedTokens = 0
+  let unread = 0
   let refused = false
   const enders: (() => void)[] = []
 
@@ -89,6 +92,13 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
     // One that does not read does not hear it.
     const cancel = options.keepAlive?.clock.after(lastWordMs, wire.close)
     if (cancel !== undefined) enders.push(cancel)
+  }
+
+  /** What is sent only because somebody asked: as often as they like, so it must not pile up. */
+  const answer = (message: ServerMessage): void => {
+    unread = wire.idle() ? 0 : unread + 1
+    if (unread > maxUnread) refuse('overload', 'answers are asked for and not read')
+    else wire.send(message)
   }
 
   const hello = (message: Hello): void => {
@@ -153,17 +163,17 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
 
   const sign = async ({ id, publicKeyPem, token }: Extract<ClientMessage, { type: 'sign' }>): Promise<void> => {
     if (signing) {
-      wire.send({ type: 'sign-failed', id, message: 'one request for a certificate at a time', retryable: true })
+      answer({ type: 'sign-failed', id, message: 'one request for a certificate at a time', retryable: true })
       return
     }
     signing = true
     try {
-      wire.send({ type: 'signed', id, issued: await options.issue(await proven(token), publicKeyPem) })
+      answer({ type: 'signed', id, issued: await options.issue(await proven(token), publicKeyPem) })
       observer?.signed?.(true)
     } catch (error) {
       observer?.signed?.(false)
       const final = error instanceof SignRefusal
-      wire.send({ type: 'sign-failed', id, message: error instanceof Error ? error.message : String(error), retryable: !final })
+      answer({ type: 'sign-failed', id, message: error instanceof Error ? error.message : String(error), retryable: !final })
       if (final && caller.kind !== 'local' && ++refusedTokens >= maxRefusedTokens) refuse('token', 'too many tokens that prove nothing')
     } finally {
       signing = false

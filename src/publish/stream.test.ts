@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
+import { Duplex, PassThrough } from 'node:stream'
 import { systemClock } from '../kit/clock.ts'
 import type { Issued } from '../model/credentials.ts'
 import { entryKey, type Entry } from '../model/entries.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import { createControllerClient, type ControllerClient, type ControllerClientOptions } from './client.ts'
 import { createPublisher, type Publisher } from './publisher.ts'
-import { serveSubscriber } from './server.ts'
+import { serveStream, serveSubscriber } from './server.ts'
 import { createWire } from './wire.ts'
 
 const identity = { trustDomain: 'cluster.local', namespace: 'shop', serviceAccount: 'till' }
@@ -55,6 +56,34 @@ describe('the stream between controller and data plane', () => {
     sockets.clear()
   })
   after(() => void server.close())
+
+  it('puts a message together that comes byte by byte', async () => {
+    const stream = new PassThrough()
+    const heard: unknown[] = []
+    createWire(stream).onMessage((message) => heard.push(message))
+    const said = { text: 'x'.repeat(5_000), and: 'ü' }
+    for (const byte of Buffer.from(`${JSON.stringify(said)}\n${JSON.stringify(said)}\n`)) stream.write(Buffer.of(byte))
+    await until(() => heard.length === 2)
+    assert.deepEqual(heard, [said, said])
+  })
+
+  it('is ended for one who asks without end and does not read', () => {
+    const refused: string[] = []
+    let written = 0
+    const stream = new Duplex({
+      read: () => {},
+      // It is never taken.
+      write: (chunk: Buffer) => void (written += chunk.length),
+    })
+    const served = serveStream(stream, {
+      publisher, issue: () => Promise.resolve(issued), onBundleChange: () => () => {}, authorize: () => true,
+      caller: { kind: 'member', identity }, reviewToken: () => new Promise(() => {}), observer: { refused: (cause) => refused.push(cause) },
+    })
+    for (let id = 0; id < 1_000; id++) stream.emit('data', Buffer.from(`${JSON.stringify({ type: 'sign', id, publicKeyPem: 'key', token: 'x'.repeat(10_000) })}\n`))
+    assert.deepEqual(refused, ['overload'])
+    assert.ok(written < 20_000, `${written} bytes`)
+    served.close()
+  })
 
   it('brings each change once, and hears which version runs', async () => {
     const seen: Snapshot[] = []

@@ -7,6 +7,10 @@ export const maxMessageBytes = 64 * 1024 * 1024
 /** Bytes that are handed to the stream at a time: TLS keeps a whole write encrypted in memory until the peer has read it. */
 const chunkBytes = 64 * 1024
 
+/** Parts of an unfinished message that may be small: a peer that sends it byte by byte would make each cost a hundred. */
+const maxSmallParts = 64
+const smallBytes = 1024
+
 /** Messages on a byte stream: one JSON value a line. */
 export interface Wire<In, Out> {
   readonly send: (message: Out) => void
@@ -78,6 +82,7 @@ export function createWire<In, Out>(stream: Duplex, limitBytes = maxMessageBytes
     if (start < chunk.length) {
       parts.push(chunk.subarray(start))
       size += chunk.length - start
+      if (parts.length > maxSmallParts && parts.length * smallBytes > size) parts = [Buffer.concat(parts)]
     }
     if (size > limitBytes) breakOff(tooLong)
   })
