@@ -1,6 +1,11 @@
 import { routeLabel } from './route-label.ts'
 import type { ExchangeRecord } from './telemetry.ts'
 
+/** What a waypoint writes about requests; `errors`: lines only of those that the mesh answered itself or that ended with a status from 500. */
+export type AccessLogLevel = (typeof accessLogLevels)[number]
+
+export const accessLogLevels = ['none', 'errors', 'json'] as const
+
 /** Takes whole lines without their line ends; false: the line was dropped. */
 export type LineWriter = (line: string) => boolean
 
@@ -32,6 +37,11 @@ export function accessLogLine(waypoint: string, record: ExchangeRecord, duration
     tries: record.tries,
     trace_id: orAbsent(record.traceId),
   })
+}
+
+/** Whether the mesh answered in place of the destination, or the answer was an error of the destination's. */
+export function failed(record: ExchangeRecord): boolean {
+  return record.reason !== undefined || record.status >= 500
 }
 
 function orAbsent(text: string): string | undefined {

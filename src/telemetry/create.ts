@@ -1,4 +1,4 @@
-import { accessLogLine, type LineWriter } from './access-log.ts'
+import { accessLogLine, failed, type LineWriter } from './access-log.ts'
 import type { Metrics } from './metrics.ts'
 import type { Telemetry } from './telemetry.ts'
 import type { Tracing } from './tracing.ts'
@@ -8,15 +8,18 @@ export interface TelemetryParts {
   readonly metrics?: Metrics | undefined
   readonly tracing?: Tracing | undefined
   readonly accessLog?: LineWriter | undefined
+  /** Which exchanges get a line: all, or those that failed; default all. */
+  readonly accessLogOf?: 'all' | 'errors'
 }
 
 /** Telemetry of the waypoint `namespace/name`. */
-export function createTelemetry(waypoint: string, { metrics, tracing, accessLog }: TelemetryParts): Telemetry {
+export function createTelemetry(waypoint: string, { metrics, tracing, accessLog, accessLogOf = 'all' }: TelemetryParts): Telemetry {
   const counters = metrics?.forWaypoint(waypoint)
   return {
     startTrace: tracing?.forWaypoint(waypoint) ?? (() => undefined),
     exchangeDone: (record, durationMs) => {
       counters?.exchangeDone(record, durationMs)
+      if (accessLogOf === 'errors' && !failed(record)) return
       if (accessLog?.(accessLogLine(waypoint, record, durationMs)) === false) counters?.count('access-log-dropped')
     },
     count: (event) => counters?.count(event),

@@ -1,17 +1,6 @@
 import { collectDefaultMetrics, Registry, type Metric } from 'prom-client'
-import { routeLabel } from './route-label.ts'
-import type { CountedEvent, ExchangeRecord, Telemetry, WaypointState } from './telemetry.ts'
-
-/** Upper bounds, seconds. */
-const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60] as const
-
-/** Most label sets of one waypoint; what comes beyond them counts under `other`, so that no caller can fill the memory. */
-const maxSeries = 2_000
-
-const events: readonly CountedEvent[] = ['retry', 'mirror', 'mirror-dropped', 'mirror-failed', 'connection', 'connection-refused', 'access-log-dropped']
-
-/** The part of `Telemetry` that counts. */
-export type WaypointMetrics = Pick<Telemetry, 'exchangeDone' | 'count' | 'observe'>
+import { buckets, Counters, events, sumCounts, type Counts, type Labels, type Series, type WaypointMetrics } from './counters.ts'
+import type { WaypointState } from './telemetry.ts'
 
 /** A metric that is read, not fed. */
 export interface ScrapedMetric {
@@ -22,91 +11,22 @@ export interface ScrapedMetric {
   readonly values: () => readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number }[]
 }
 
+/** Says which version of the program a process runs. */
+export function buildInfo(version: string): ScrapedMetric {
+  return { name: 'waymark_build_info', help: 'Always 1; the label tells the version that runs.', type: 'gauge', values: () => [{ labels: { version }, value: 1 }] }
+}
+
 /** All metrics of a process. */
 export interface Metrics {
   /** Metrics of the waypoint `namespace/name`; the same object for the same waypoint. */
   readonly forWaypoint: (waypoint: string) => WaypointMetrics
   /** Adds a metric whose values are asked for at scrape time. */
   readonly register: (metric: ScrapedMetric) => void
+  /** What this thread counted for each waypoint; the arrays are the live ones. */
+  readonly counts: () => readonly Counts[]
   readonly contentType: string
   /** The Prometheus text format. */
   readonly render: () => Promise<string>
-}
-
-type Labels = Readonly<Record<string, string>>
-
-/** The counters of one label set: slots of typed arrays, so that the request path neither allocates nor hashes label objects. */
-interface Series {
-  readonly labels: Labels
-  /** Requests by status class (0 = none), bytes in, bytes out. */
-  readonly counts: Float64Array
-}
-
-interface Timings {
-  readonly labels: Labels
-  /** One slot a bucket, then +Inf, then the sum in seconds. */
-  readonly slots: Float64Array
-}
-
-class Counters implements WaypointMetrics {
-  readonly waypoint: string
-  readonly series = new Map<string, Series>()
-  readonly timings = new Map<string, Timings>()
-  readonly events = new Float64Array(events.length)
-  state: (() => WaypointState) | undefined
-
-  constructor(waypoint: string) {
-    this.waypoint = waypoint
-  }
-
-  readonly exchangeDone = (record: ExchangeRecord, durationMs: number): void => {
-    const key = `${record.namespace}/${record.service}|${record.level}|${routeLabel(record.rule)}|${record.status}|${record.reason ?? ''}|${record.protocol}`
-    const { counts } = this.series.get(key) ?? this.addSeries(key, record)
-    counts[0] = (counts[0] ?? 0) + 1
-    counts[1] = (counts[1] ?? 0) + record.bytesIn
-    counts[2] = (counts[2] ?? 0) + record.bytesOut
-    const { slots } = this.timings.get(record.namespace + '/' + record.service) ?? this.addTimings(record)
-    const seconds = durationMs / 1000
-    let at = 0
-    while (at < buckets.length && seconds > (buckets[at] ?? Infinity)) at++
-    slots[at] = (slots[at] ?? 0) + 1
-    slots[buckets.length + 1] = (slots[buckets.length + 1] ?? 0) + seconds
-  }
-
-  readonly count = (event: CountedEvent): void => {
-    const at = events.indexOf(event)
-    this.events[at] = (this.events[at] ?? 0) + 1
-  }
-
-  readonly observe = (state: () => WaypointState): void => {
-    this.state = state
-  }
-
-  private addSeries(key: string, record: ExchangeRecord): Series {
-    const full = this.series.size >= maxSeries
-    const kept = full ? this.series.get('other') : undefined
-    if (kept !== undefined) return kept
-    const service = full ? { service: 'other', namespace: 'other', level: 'none' } : record
-    const made: Series = {
-      labels: {
-        waypoint: this.waypoint, namespace: service.namespace, service: service.service, level: service.level, route: full ? '' : routeLabel(record.rule),
-        code: full ? 'other' : String(record.status), reason: full ? '' : (record.reason ?? ''), protocol: record.protocol,
-      },
-      counts: new Float64Array(3),
-    }
-    this.series.set(full ? 'other' : key, made)
-    return made
-  }
-
-  private addTimings(record: ExchangeRecord): Timings {
-    const full = this.timings.size >= maxSeries
-    const kept = full ? this.timings.get('other') : undefined
-    if (kept !== undefined) return kept
-    const [namespace, service] = full ? ['other', 'other'] : [record.namespace, record.service]
-    const made = { labels: { waypoint: this.waypoint, namespace, service }, slots: new Float64Array(buckets.length + 2) }
-    this.timings.set(full ? 'other' : `${namespace}/${service}`, made)
-    return made
-  }
 }
 
 interface Value {
@@ -115,18 +35,25 @@ interface Value {
   readonly metricName?: string
 }
 
-/**
- * @param nowMs present time, milliseconds since the epoch
- * @param options `process`: also the metrics of the process itself (CPU, memory, event loop)
- */
-export function createMetrics(nowMs: () => number, options: { readonly process?: boolean } = {}): Metrics {
+export interface MetricsOptions {
+  /** Also the metrics of the process itself: CPU, memory, event loop. */
+  readonly process?: boolean
+  /** Asked at each scrape for what other threads counted; it is added to what this one did. */
+  readonly others?: () => Promise<readonly Counts[]>
+}
+
+/** @param nowMs present time, milliseconds since the epoch */
+export function createMetrics(nowMs: () => number, options: MetricsOptions = {}): Metrics {
   const registry = new Registry()
   const waypoints = new Map<string, Counters>()
-  const each = (values: (counters: Counters) => readonly Value[]) => (): Value[] => [...waypoints.values()].flatMap(values)
-  const fromSeries = (slot: number) => each(({ series }) => [...series.values()].map(({ labels, counts }) => ({ labels, value: counts[slot] ?? 0 })))
+  const own = (): readonly Counts[] => [...waypoints.values()].map(({ counts }) => counts())
+  /** What the present scrape shows. */
+  let shown: readonly Counts[] = []
+  const each = (values: (counts: Counts) => readonly Value[]) => (): Value[] => shown.flatMap(values)
+  const fromSeries = (slot: number) => each(({ series }) => [...series.values()].map(({ labels, slots }) => ({ labels, value: slots[slot] ?? 0 })))
   const fromState = (value: (state: WaypointState) => number | undefined) =>
     each(({ waypoint, state }) => {
-      const found = state === undefined ? undefined : value(state())
+      const found = state === undefined ? undefined : value(state)
       return found === undefined ? [] : [{ labels: { waypoint }, value: found }]
     })
 
@@ -161,13 +88,19 @@ export function createMetrics(nowMs: () => number, options: { readonly process?:
       return found
     },
     register: ({ name, help, type, values }) => register(name, help, type, values),
+    counts: own,
     contentType: registry.contentType,
-    render: () => registry.metrics(),
+    render: async () => {
+      const others = (await options.others?.()) ?? []
+      const byWaypoint = Map.groupBy([...own(), ...others], ({ waypoint }) => waypoint)
+      shown = [...byWaypoint].map(([waypoint, all]) => sumCounts(waypoint, all))
+      return registry.metrics()
+    },
   }
 }
 
 /** Cumulative buckets, as the text format wants them. */
-function histogram({ labels, slots }: Timings): Value[] {
+function histogram({ labels, slots }: Series): Value[] {
   const name = 'waymark_request_duration_seconds'
   let sum = 0
   const values: Value[] = []

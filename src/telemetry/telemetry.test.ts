@@ -35,6 +35,15 @@ describe('access log', () => {
     assert.ok(!accessLogLine('w', record({ path: '/\n{"status":200}' }), 1).includes('\n'))
   })
 
+  it('tells only of what failed, if asked to', () => {
+    const lines: string[] = []
+    const telemetry = createTelemetry('books/waypoint', { accessLog: (text) => lines.push(text) > 0, accessLogOf: 'errors' })
+    for (const changes of [{}, { status: 404 }, { status: 404, reason: 'no-route' }, { status: 0, protocol: 'tcp' }, { status: 0, reason: 'no-endpoint' }, { status: 502 }] as const) {
+      telemetry.exchangeDone(record(changes), 1)
+    }
+    assert.deepEqual(lines.map((each) => (JSON.parse(each) as ExchangeRecord).status), [404, 0, 502])
+  })
+
   it('counts what was dropped', async () => {
     const metrics = createMetrics(() => 0)
     createTelemetry('books/waypoint', { metrics, accessLog: () => false }).exchangeDone(record(), 1)
@@ -72,6 +81,25 @@ describe('metrics', () => {
     assert.equal(line(text, 'waymark_config_age_seconds'), 6)
     assert.equal(line(text, 'waymark_certificate_expiry_seconds'), 60)
     assert.match(text, /^# TYPE waymark_request_duration_seconds histogram$/m)
+  })
+
+  it('of several threads are shown as if there were one, whatever the threads count later', async () => {
+    const [a, b] = [createMetrics(() => 0), createMetrics(() => 0)]
+    const all = createMetrics(() => 10_000, { others: () => Promise.resolve(structuredClone([...a.counts(), ...b.counts()])) })
+    const state = { configVersion: 7, configuredAtMs: 4_000, certificateNotAfterMs: 70_000, requestsInFlight: 2, connections: 3, pools: 4 }
+    for (const [{ forWaypoint }, statuses, changes] of [[a, [200, 200, 404], {}], [b, [200, 503], { configVersion: 1, configuredAtMs: 8_000, certificateNotAfterMs: 60_000 }]] as const) {
+      const metrics = forWaypoint('books/waypoint')
+      for (const status of statuses) metrics.exchangeDone(record({ status }), 30)
+      metrics.count('retry')
+      metrics.observe(() => ({ ...state, ...changes }))
+    }
+    for (let time = 0; time < 2; time++) {
+      const text = await all.render()
+      const found = ['waymark_requests_total code="200"', 'waymark_requests_total code="404"', 'waymark_requests_total code="503"', 'waymark_request_bytes_total code="200"',
+        'waymark_request_duration_seconds_count service', 'waymark_request_duration_seconds_bucket le="0.05"', 'waymark_events_total event="retry"', 'waymark_requests_in_flight waypoint',
+        'waymark_config_version waypoint', 'waymark_config_age_seconds waypoint', 'waymark_certificate_expiry_seconds waypoint'].map((each) => line(text, ...each.split(' ') as [string, string]))
+      assert.deepEqual(found, [3, 1, 1, 30, 5, 5, 2, 4, 7, 6, 50])
+    }
   })
 
   it('keep their number bounded, whatever callers do', async () => {
