@@ -2,6 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { cliPage } from './pages/cli.ts'
 import { errorsPage } from './pages/errors.ts'
+import { parametersPage } from './pages/parameters.ts'
 
 /** A file of the repository that is made from the code. */
 export interface Generated {
@@ -14,6 +15,7 @@ export interface Generated {
 export const generated: readonly Generated[] = [
   { path: 'docs/errors.md', content: () => note('src/model/reasons.ts, src/transport/svid.ts and ca/errors.ts') + errorsPage() },
   { path: 'docs/cli.md', content: () => note('src/cli/definitions.ts') + cliPage() },
+  { path: 'docs/waypoint-parameters.md', content: () => note('src/translate/parameters.ts') + parametersPage() },
 ]
 
 /** The paths under `root` whose content is not what the code says now. */

@@ -6,7 +6,7 @@ import { table } from './errors.ts'
 /** The reference page of the command, from its own definitions: `docs/cli.md`. */
 export function cliPage(): string {
   const program = defineProgram({ io: { out: () => {}, say: () => {}, paint: plain }, onExit: () => {} })
-  const verbs = program.commands
+  const verbs = program.commands.flatMap(withNested)
   return [
     '# The command `waymark`',
     '',
@@ -14,10 +14,22 @@ export function cliPage(): string {
     '',
     'Data goes to stdout, talk to stderr. Colours are used on a terminal only, and not if `NO_COLOR` is set.',
     '',
-    table(['Verb', 'What it does'], verbs.map((verb) => [`[\`${verb.name()}\`](#waymark-${verb.name()})`, verb.summary()])),
+    table(['Verb', 'What it does'], verbs.map((verb) => [`[\`${pathOf(verb)}\`](#waymark-${pathOf(verb).replaceAll(' ', '-')})`, verb.summary()])),
     '',
     ...verbs.flatMap((verb) => verbSection(verb, program)),
   ].join('\n')
+}
+
+/** A verb and those below it; one that only holds others is left out. */
+function withNested(verb: Command): readonly Command[] {
+  const holdsOnly = verb.commands.length > 0 && verb.options.length === 0
+  return [...(holdsOnly ? [] : [verb]), ...verb.commands.flatMap(withNested)]
+}
+
+/** `ca rotate` */
+function pathOf(verb: Command): string {
+  const { parent } = verb
+  return parent === null || parent.parent === null ? verb.name() : `${pathOf(parent)} ${verb.name()}`
 }
 
 function verbSection(verb: Command, program: Command): readonly string[] {
@@ -28,12 +40,12 @@ function verbSection(verb: Command, program: Command): readonly string[] {
     ...options.map((option) => [`\`${option.flags}\``, `${help.optionDescription(option)}${option.mandatory ? ' (required)' : ''}`]),
   ]
   return [
-    `## ${program.name()} ${verb.name()}`,
+    `## ${program.name()} ${pathOf(verb)}`,
     '',
     verb.description(),
     '',
     '```',
-    help.commandUsage(verb).replace(/^\S+ /, `${program.name()} `),
+    help.commandUsage(verb).replace(/^\S+ /, `${program.name()} `).replace(' [command]', ''),
     '```',
     '',
     table(['Option', 'Meaning'], rows),

@@ -1,9 +1,8 @@
 import { Option, type Command } from 'commander'
-import { install } from '../model/install.ts'
-import { seconds } from './cluster-definitions.ts'
+import type { CaRotateOptions, CaStatusOptions } from './ca.ts'
 import type { InstallOptions } from './install.ts'
-import { codes, examples, trustDomain, type ProgramContext } from './options.ts'
-import { several } from './usage.ts'
+import { clusterOptions, codes, examples, format, timeout, trustDomain, type ProgramContext } from './options.ts'
+import { seconds, several } from './usage.ts'
 import type { UninstallOptions } from './uninstall.ts'
 
 const failedInCluster = '1  the cluster can not be asked, or refuses'
@@ -39,17 +38,33 @@ export function defineAdministration(program: Command, { io, onExit }: ProgramCo
     .addOption(timeout('for the controllers to end', 60))
     .addHelpText('after', codes('0  gone', failedInCluster + ', or something stands in the way', wrongUse))
     .action(async (options: UninstallOptions) => onExit(await (await import('./uninstall.ts')).uninstall(options, io)))
+
+  defineCa(program, { io, onExit })
 }
 
-/** Which cluster, and where in it the installation is. */
-export function clusterOptions(command: Command): Command {
-  return command
-    .addOption(new Option('--kubeconfig <path>', 'as kubectl finds it if not given'))
-    .addOption(new Option('--context <name>', 'of the kubeconfig; the current one if not given'))
-    .addOption(new Option('--namespace <name>', 'where the installation is').default(install.namespace))
-}
+function defineCa(program: Command, { io, onExit }: ProgramContext): void {
+  const ca = program.command('ca')
+    .summary('look after the mesh\'s CA')
+    .description('Shows how the mesh\'s CA stands, or replaces its root without an interruption.')
+    .helpCommand(false)
 
-/** How long a verb waits, seconds. */
-export function timeout(what: string, fallback: number): Option {
-  return new Option('--timeout <seconds>', `how long to wait ${what}`).argParser(seconds(1, 3600)).default(fallback)
+  clusterOptions(ca.command('status')
+    .summary('say how the CA stands')
+    .description('Says how the mesh\'s CA stands: its roots, until when they are valid, which one signs, and whether a rotation is under way. Reads no keys.'))
+    .addOption(format('table'))
+    .addHelpText('after', codes('0  all is well', '1  there is no CA or it has problems; or ' + failedInCluster.slice(3), wrongUse))
+    .action(async (options: CaStatusOptions) => onExit(await (await import('./ca.ts')).caStatus(options, io)))
+
+  clusterOptions(ca.command('rotate')
+    .summary('replace the CA\'s root in stages')
+    .description('Asks the controllers to replace the mesh\'s root in stages, each of which lasts one certificate\'s life: the new root is introduced, then it signs, then the ' +
+      'former one is retired. Nothing restarts and no request fails. The controllers do it by themselves: this verb may end, and be run again to see how far it is.'))
+    .addOption(new Option('--to <generation>', 'the generation to reach, for scripts that may run twice; the one after the present if not given').argParser(seconds(1, 1_000_000, 'a whole number')))
+    .option('--force', 'take every step at once, because others know the present key: processes whose certificates are older fail until they renew', false)
+    .option('--no-wait', 'only ask for it')
+    .addOption(new Option('--timeout <seconds>', 'how long to wait; as long as it takes if not given').argParser(seconds(1, 1_000_000)))
+    .addOption(format('table'))
+    .addHelpText('after', examples('waymark ca rotate', 'waymark ca rotate --to 3 --no-wait') +
+      codes('0  complete, or with --no-wait asked for', failedInCluster + ', or it was not complete in time', wrongUse))
+    .action(async (options: CaRotateOptions) => onExit(await (await import('./ca.ts')).caRotate(options, io)))
 }

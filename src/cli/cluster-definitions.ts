@@ -1,9 +1,11 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { install, ports } from '../model/install.ts'
+import { suggest } from '../api/suggest.ts'
 import { parseSpiffeId } from '../model/identity.ts'
 import type { ControllerVerbOptions } from './controller.ts'
 import { codes, port, trustDomain, type ProgramContext } from './options.ts'
-import { several } from './usage.ts'
+import { seconds, several, UsageError } from './usage.ts'
+import { defineWaypointVerbs } from './waypoint-definitions.ts'
 import type { WaypointVerbOptions } from './waypoint.ts'
 
 /** Adds the verbs that run in a cluster's pods: `controller` and `waypoint`. */
@@ -36,11 +38,15 @@ export function defineProcesses(program: Command, { io, onExit }: ProgramContext
 
 function defineWaypoint(command: Command, { io, onExit }: ProgramContext): void {
   memberOptions(command
-    .summary('run the waypoint of a Gateway')
-    .description('Runs the waypoint of one Gateway: the L7 data plane of its namespace. The controller starts it in pods; it has no access to the Kubernetes API.')
-    .addOption(new Option('--namespace <name>', 'namespace of the Gateway').makeOptionMandatory())
-    .addOption(new Option('--name <name>', 'name of the Gateway, and of the service account under which it speaks').makeOptionMandatory())
-    .addOption(new Option('--pod <name>', 'name of this pod').makeOptionMandatory())
+    .summary('run the waypoint of a Gateway, or look after waypoints')
+    .description('Without a verb below it: runs the waypoint of one Gateway, the L7 data plane of its namespace. The controller starts it in pods; it has no access to the Kubernetes API.')
+    .helpCommand(false)
+    // Options before a verb below are this process's own, those after it are that verb's.
+    .enablePositionalOptions()
+    .allowExcessArguments()
+    .addOption(new Option('--namespace <name>', 'namespace of the Gateway (required)'))
+    .addOption(new Option('--name <name>', 'name of the Gateway, and of the service account under which it speaks (required)'))
+    .addOption(new Option('--pod <name>', 'name of this pod (required)'))
     .addOption(new Option('--access-log <how>', 'a line of JSON on stdout for each request').choices(['none', 'json']).default('json'))
     .addOption(new Option('--drain <seconds>', 'how long requests in flight get when it ends').argParser(seconds(0, 3600)).default(30))
     .addOption(new Option('--host <address>', 'where everything but the admin port listens').default('0.0.0.0'))
@@ -49,7 +55,24 @@ function defineWaypoint(command: Command, { io, onExit }: ProgramContext): void 
     .addOption(port('--metrics-port <port>', 'Prometheus metrics', ports.metrics))
     .addOption(port('--ready-port <port>', 'readiness and liveness', ports.ready)))
     .addHelpText('after', codes('0  ended by a signal; 130 if a second one cut it short', '1  it can not start: a port is taken', '2  wrong use: an unknown option or a bad value'))
-    .action(async (options: WaypointVerbOptions) => onExit(await (await import('./waypoint.ts')).waypoint(options, io)))
+    .action(async (options: Partial<WaypointVerbOptions>, { args: [verb] }: Command) => {
+      if (verb !== undefined) throw new UsageError(`unknown command '${verb}'${verbHint(verb, command)}; see \`waymark waypoint --help\``)
+      onExit(await (await import('./waypoint.ts')).waypoint(complete(options), io))
+    })
+  defineWaypointVerbs(command, { io, onExit })
+}
+
+function verbHint(verb: string, command: Command): string {
+  const meant = suggest(verb, command.commands.map((each) => each.name()))
+  return meant === undefined ? '' : `; did you mean ${meant}?`
+}
+
+/** What commander can not require of this verb without requiring it of those below as well. @throws {UsageError} */
+function complete(options: Partial<WaypointVerbOptions>): WaypointVerbOptions {
+  for (const name of ['namespace', 'name', 'pod'] as const) {
+    if (options[name] === undefined) throw new UsageError(`required option '--${name} <name>' not specified; see \`waymark waypoint --help\``)
+  }
+  return options as WaypointVerbOptions
 }
 
 /** The options of every process that joins the mesh of a cluster. */
@@ -66,15 +89,6 @@ export function memberOptions(command: Command): Command {
 
 function asIs(text: string): string {
   return text
-}
-
-/** Reads a whole number of seconds, or of something else. */
-export function seconds(least: number, most: number, what = 'whole seconds'): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    if (!/^\d+$/.test(text) || value < least || value > most) throw new InvalidArgumentError(`Write ${what} from ${least} to ${most}.`)
-    return value
-  }
 }
 
 function parseHostPort(text: string): { readonly host: string; readonly port: number } {

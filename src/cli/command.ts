@@ -11,7 +11,7 @@ import { CannotRead, UsageError } from './usage.ts'
 export async function runCommand(args: readonly string[], io: Io): Promise<number> {
   let code: number = exitCodes.fine
   const program = defineProgram({ io, onExit: (given) => (code = given) })
-  for (const command of [program, ...program.commands]) prepare(command, io)
+  prepare(program, io)
   if (args.length === 0) {
     program.outputHelp({ error: true })
     return exitCodes.wrongUse
@@ -22,11 +22,11 @@ export async function runCommand(args: readonly string[], io: Io): Promise<numbe
   } catch (error) {
     if (error instanceof Ended) return end(error, io)
     if (error instanceof UsageError) {
-      io.say(`waymark ${args[0] ?? ''}: ${error.message}`)
+      io.say(`${calledName(program, args)}: ${error.message}`)
       return exitCodes.wrongUse
     }
     if (error instanceof CannotRead) {
-      io.say(`waymark ${args[0] ?? ''}: ${error.message}`)
+      io.say(`${calledName(program, args)}: ${error.message}`)
       return exitCodes.failed
     }
     throw error
@@ -54,11 +54,30 @@ function prepare(command: Command, io: Io): void {
     outputError: () => {},
   })
   command.configureHelp({ helpWidth: 110, sortSubcommands: false, subcommandTerm: (verb) => verb.name() })
+  for (const nested of command.commands) prepare(nested, io)
+}
+
+/** `waymark ca rotate`: the verbs that the arguments begin with. */
+function calledName(program: Command, args: readonly string[]): string {
+  const names = [program.name()]
+  let command: Command | undefined = program
+  for (const arg of args) {
+    command = command.commands.find((each) => each.name() === arg)
+    if (command === undefined) break
+    names.push(command.name())
+  }
+  return names.join(' ')
+}
+
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`
 }
 
 function end({ command, reason }: Ended, io: Io): number {
   if (reason.exitCode === 0) return exitCodes.fine
-  const path = command.parent === null ? command.name() : `${command.parent.name()} ${command.name()}`
+  // Verbs that only hold others have explained themselves on stderr.
+  if (reason.code === 'commander.help') return exitCodes.wrongUse
+  const path = pathOf(command)
   const line = reason.message.replace(/^error: /, '').replace(/\n\(Did you mean ([^)]*)\?\)$/, '; did you mean $1?').replaceAll(/\s*\n\s*/g, ' ').replace(/[.?]$/, (sign) => (sign === '?' ? sign : ''))
   io.say(`${path}: ${line}; see \`${path} --help\``)
   return exitCodes.wrongUse

@@ -17,6 +17,8 @@ interface Verb {
   readonly description: string
   readonly flags: readonly Flag[]
   readonly argument: Values
+  /** Verbs below this one. */
+  readonly verbs: readonly Verb[]
 }
 
 /** The script that completes `program` in a shell, made from the program's own definitions. */
@@ -41,6 +43,7 @@ function verbOf(command: Command, program: Command): Verb {
     description: command.summary(),
     flags: command.createHelp().visibleOptions(command).map(flagOf),
     argument: command.name() === 'help' ? verbs : argument === undefined ? { kind: 'none' } : valuesOf(argument),
+    verbs: command.commands.map((each) => verbOf(each, program)),
   }
 }
 
@@ -70,13 +73,24 @@ function bash(name: string, verbs: readonly Verb[]): string {
         return 'COMPREPLY=()'
     }
   }
+  const own = (verb: Verb): readonly string[] => [
+    'case $previous in',
+    ...verb.flags.filter(({ values }) => values.kind !== 'none').map(({ names, values }) => `  ${names.join('|')}) ${complete(values)}; return ;;`),
+    'esac',
+    `if [[ $word == -* ]]; then COMPREPLY=($(compgen -W '${verb.flags.flatMap(({ names }) => names).join(' ')}' -- "$word")); return; fi`,
+    complete(verb.argument),
+  ]
+  const nested = (verb: Verb): readonly string[] => [
+    'if ((COMP_CWORD > 2)); then',
+    '  case ${COMP_WORDS[2]} in',
+    ...verb.verbs.flatMap((each) => [`    ${each.name})`, ...own(each).map((line) => `      ${line}`), '      return ;;']),
+    '  esac',
+    `elif [[ $word != -* ]]; then COMPREPLY=($(compgen -W '${names(verb.verbs)}' -- "$word")); return; fi`,
+  ]
   const lines = verbs.flatMap((verb) => [
     `    ${verb.name})`,
-    '      case $previous in',
-    ...verb.flags.filter(({ values }) => values.kind !== 'none').map(({ names, values }) => `        ${names.join('|')}) ${complete(values)}; return ;;`),
-    '      esac',
-    `      if [[ $word == -* ]]; then COMPREPLY=($(compgen -W '${verb.flags.flatMap(({ names }) => names).join(' ')}' -- "$word")); return; fi`,
-    `      ${complete(verb.argument)} ;;`,
+    ...[...(verb.verbs.length === 0 ? [] : nested(verb)), ...own(verb)].map((line) => `      ${line}`),
+    '      ;;',
   ])
   return [
     `# bash completion of ${name}: source <(${name} completion bash)`,
@@ -84,7 +98,7 @@ function bash(name: string, verbs: readonly Verb[]): string {
     '  local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]}',
     '  COMPREPLY=()',
     '  if ((COMP_CWORD == 1)); then',
-    `    COMPREPLY=($(compgen -W '${verbs.map((verb) => verb.name).join(' ')}' -- "$word"))`,
+    `    COMPREPLY=($(compgen -W '${names(verbs)}' -- "$word"))`,
     '    return',
     '  fi',
     '  case ${COMP_WORDS[1]} in',
@@ -110,16 +124,23 @@ function zsh(name: string, verbs: readonly Verb[]): string {
     }
   }
   const spec = (flag: Flag): readonly string[] => flag.names.map((each) => quote(`*${each}[${flag.description.replaceAll(/[[\]:\\]/g, '\\$&')}]${action(flag.values)}`))
-  const lines = verbs.flatMap((verb) => [
-    `    ${verb.name})`,
-    `      _arguments ${[...verb.flags.flatMap(spec), ...(verb.argument.kind === 'none' ? [] : [quote(`*${action(verb.argument)}`)])].join(' \\\n        ')} ;;`,
-  ])
+  const own = (verb: Verb): string =>
+    `_arguments ${[...verb.flags.flatMap(spec), ...(verb.argument.kind === 'none' ? [] : [quote(`*${action(verb.argument)}`)])].join(' \\\n        ')}`
+  const described = (all: readonly Verb[]): string => all.map((verb) => quote(`${verb.name}:${verb.description}`)).join(' ')
+  const nested = (verb: Verb): readonly string[] => [
+    `      verbs=(${described(verb.verbs)})`,
+    "      if ((CURRENT == 2)) && [[ $words[2] != -* ]]; then _describe 'verb' verbs; return; fi",
+    '      case $words[2] in',
+    ...verb.verbs.flatMap((each) => [`        ${each.name})`, '          shift words', '          ((CURRENT--))', `          ${own(each)}`, '          return ;;']),
+    '      esac',
+  ]
+  const lines = verbs.flatMap((verb) => [`    ${verb.name})`, ...(verb.verbs.length === 0 ? [] : nested(verb)), `      ${own(verb)} ;;`])
   return [
     `#compdef ${name}`,
     `# zsh completion of ${name}: source <(${name} completion zsh)`,
     `_${name}() {`,
     '  local -a verbs',
-    `  verbs=(${verbs.map((verb) => quote(`${verb.name}:${verb.description}`)).join(' ')})`,
+    `  verbs=(${described(verbs)})`,
     '  if ((CURRENT == 2)); then',
     "    _describe 'verb' verbs",
     '    return',
@@ -138,13 +159,25 @@ function zsh(name: string, verbs: readonly Verb[]): string {
 
 function fish(name: string, verbs: readonly Verb[]): string {
   const first = '__fish_use_subcommand'
-  const lines = verbs.flatMap((verb) => {
-    const condition = `-n ${quote(`__fish_seen_subcommand_from ${verb.name}`)}`
+  const seen = (...all: readonly string[]): string => `__fish_seen_subcommand_from ${all.join(' ')}`
+  const flags = (verb: Verb, condition: string): readonly string[] => {
     const argument = argumentsOf(verb.argument)
     return [
-      `complete -c ${name} -f -n ${first} -a ${verb.name} -d ${quote(verb.description)}`,
-      ...verb.flags.map(({ names, description, values }) => `complete -c ${name} ${condition} ${names.map(fishName).join(' ')} ${argumentsOf(values, true)}-d ${quote(description)}`),
+      ...verb.flags.map(({ names: all, description, values }) => `complete -c ${name} ${condition} ${all.map(fishName).join(' ')} ${argumentsOf(values, true)}-d ${quote(description)}`),
       ...(argument === '' ? [] : [`complete -c ${name} ${condition} ${argument}`.trimEnd()]),
+    ]
+  }
+  const parents = verbs.filter((verb) => verb.verbs.length > 0)
+  const lines = verbs.flatMap((verb) => {
+    const below = verb.verbs.map((each) => each.name)
+    // A verb may bear the name of one below another.
+    const others = parents.filter((each) => each !== verb && each.verbs.some((nested) => nested.name === verb.name)).map((each) => each.name)
+    const condition = [seen(verb.name), ...(below.length === 0 ? [] : [`not ${seen(...below)}`]), ...(others.length === 0 ? [] : [`not ${seen(...others)}`])].join('; and ')
+    return [
+      `complete -c ${name} -f -n ${first} -a ${verb.name} -d ${quote(verb.description)}`,
+      ...verb.verbs.map((each) => `complete -c ${name} -f -n ${quote(condition)} -a ${each.name} -d ${quote(each.description)}`),
+      ...flags(verb, `-n ${quote(condition)}`),
+      ...verb.verbs.flatMap((each) => flags(each, `-n ${quote(`${seen(verb.name)}; and ${seen(each.name)}`)}`)),
     ]
   })
   return [`# fish completion of ${name}: ${name} completion fish | source`, `complete -c ${name} -f`, ...lines, ''].join('\n')
@@ -166,6 +199,10 @@ function argumentsOf(values: Values, required = false): string {
     case 'none':
       return ''
   }
+}
+
+function names(verbs: readonly Verb[]): string {
+  return verbs.map((verb) => verb.name).join(' ')
 }
 
 /** In single quotes, as all three shells read them. */

@@ -5,6 +5,7 @@ import { exitCodes, type Io } from './io.ts'
 import { nodeProblem } from './node-version.ts'
 import { stopSignal } from './signals.ts'
 import { portOf, type PortChoice } from './usage.ts'
+import { versions } from './version.ts'
 
 export interface ControllerVerbOptions {
   readonly namespace: string
@@ -36,7 +37,7 @@ export async function controller(options: ControllerVerbOptions, io: Io): Promis
   const stop = stopSignal()
   try {
     const running = await runController({
-      kubeConfig: loadKubeConfig, pod: options.pod, podIp: options.podIp, host: options.host,
+      version: versions().version, kubeConfig: loadKubeConfig, pod: options.pod, podIp: options.podIp, host: options.host,
       installation: {
         namespace: options.namespace, trustDomain: options.trustDomain, image: options.image, imagePullPolicy: options.imagePullPolicy,
         imagePullSecrets: options.imagePullSecret, accessLog: options.accessLog, otlpEndpoint: options.otlpEndpoint,

@@ -1,18 +1,15 @@
 import { Command, Option } from 'commander'
-import type { CheckOptions } from './check.ts'
 import type { ConnectVerbOptions } from './connect.ts'
-import type { ExplainVerbOptions } from './explain.ts'
 import { ports } from '../model/install.ts'
 import { defineAdministration } from './admin-definitions.ts'
 import { defineProcesses, memberOptions } from './cluster-definitions.ts'
 import { exitCodes } from './io.ts'
 import type { RunVerbOptions } from './run.ts'
-import type { TranslateVerbOptions } from './translate.ts'
-import { codes, examples, folder as anyFolder, format, port, trustDomain, type ProgramContext } from './options.ts'
-import { parseEntry, parseHeader, parsePort, parseWorkload, several } from './usage.ts'
+import { codes, examples, format, port, trustDomain, type ProgramContext } from './options.ts'
+import { defineReading } from './reading-definitions.ts'
+import { parseEntry, parsePort, several } from './usage.ts'
 import { versions } from './version.ts'
 
-const failures = '1  the folder can not be read, or the output can not be written'
 const wrongUse = '2  wrong use: an unknown verb, option or format, a folder that does not exist'
 
 /**
@@ -26,41 +23,7 @@ export function defineProgram({ io, onExit }: ProgramContext): Command {
     .helpCommand(false)
     .addHelpText('after', '\nData goes to stdout, talk to stderr. Each verb lists its exit codes: waymark VERB --help\n')
 
-  program.command('check')
-    .summary('say everything that is wrong with a folder of manifests')
-    .description('Says everything that is wrong with a folder of manifests at once, a line each, with its place, what was expected and what to do.')
-    .addOption(folder())
-    .addOption(format('table'))
-    .addOption(trustDomain())
-    .addHelpText('after', codes('0  no errors; there may be warnings', '1  errors, or the folder can not be read', wrongUse))
-    .action(async (options: CheckOptions) => onExit(await (await import('./check.ts')).check(options, io)))
-
-  program.command('translate')
-    .summary('show what a folder means to the data plane')
-    .description('Shows the configuration that the data plane gets from a folder, entry by entry in the order of their keys. What is wrong is left out.')
-    .addOption(folder())
-    .option('--statuses', 'show the statuses that a cluster would show instead; without lastTransitionTime, for a folder has no history')
-    .addOption(new Option('-o, --output <format>', 'how to print it').choices(['yaml', 'json']).default('yaml'))
-    .addOption(trustDomain())
-    .addHelpText('after', codes('0  printed; errors in single objects are only counted on stderr', failures, wrongUse))
-    .action(async (options: TranslateVerbOptions) => onExit(await (await import('./translate.ts')).translate(options, io)))
-
-  program.command('explain')
-    .summary('say where a request would go and why')
-    .description('Says where a request would go and why: the waypoint, the level of the routes, every rule with the reason why it won or lost, what filters do, ' +
-      'the backends with their shares. The data plane\'s own code judges; nothing is sent.')
-    .argument('<request...>', '[METHOD] URL; the method is GET, for gRPC POST. http:// URLs are requests, https:// and tls:// TLS connections with the host (or that of a Host header) as SNI, tcp:// any connection')
-    .addOption(folder())
-    .addOption(new Option('--from <ns/sa>', 'the workload that calls').argParser(parseWorkload).makeOptionMandatory())
-    .addOption(new Option('-H, --header <line>', 'a header of the request, \'name: value\'; may be repeated').argParser(several(parseHeader)).default([], 'none'))
-    .addOption(format('table'))
-    .addOption(trustDomain())
-    .addHelpText('after', examples(
-      'waymark explain -f examples/bookstore --from books/web http://reviews:9080/',
-      'waymark explain -f examples/bookstore --from books/web -H \'x-user: jason\' GET http://reviews:9080/',
-      'waymark explain -f DIR --from shop/till -H \'content-type: application/grpc\' http://cart.shop:50051/shop.Cart/Add',
-    ) + codes('0  explained, whatever becomes of the request', failures, wrongUse))
-    .action(async (request: readonly string[], options: ExplainVerbOptions) => onExit(await (await import('./explain.ts')).explain(request, options, io)))
+  defineReading(program, { io, onExit })
 
   program.command('run')
     .summary('run the whole mesh of a folder in one process')
@@ -118,18 +81,18 @@ export function defineProgram({ io, onExit }: ProgramContext): Command {
   program.command('help')
     .summary('explain a verb')
     .description('Explains a verb, or all of them in short.')
-    .argument('[verb]', 'which one')
+    .argument('[verb...]', 'which one, and the one below it')
     .addHelpText('after', codes('0  printed', wrongUse))
-    .action((verb: string | undefined) => {
-      const found = verb === undefined ? program : program.commands.find((each) => each.name() === verb)
-      // Ends as an unknown verb on the command line does, with a suggestion.
-      if (found === undefined) program.parse([verb ?? ''], { from: 'user' })
-      else found.outputHelp()
+    .action((verbs: readonly string[]) => {
+      let found = program
+      for (const name of verbs) {
+        const next = found.commands.find((each) => each.name() === name)
+        // Ends as an unknown verb on the command line does, with a suggestion.
+        if (next === undefined) return void program.parse([...verbs.slice(0, verbs.indexOf(name) + 1)], { from: 'user' })
+        found = next
+      }
+      found.outputHelp()
       onExit(exitCodes.fine)
     })
   return program
-}
-
-function folder(): Option {
-  return anyFolder().makeOptionMandatory()
 }

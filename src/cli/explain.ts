@@ -2,27 +2,40 @@ import { exitCodes, type Io } from './io.ts'
 import { explainProbe } from './explain/explain.ts'
 import { formatExplanation } from './explain/format.ts'
 import { parseProbe } from './explain/probe.ts'
+import { withCluster, type ClusterAccess } from './cluster.ts'
+import { defaultTrustDomain, readLive, sayUnread, translateLive, type SourceOptions } from './live.ts'
 import { readFolder, sayIncomplete, translateRunning } from './load.ts'
 import { toJson } from './json.ts'
 import { toYaml } from './yaml.ts'
+import type { Snapshot } from '../model/snapshot.ts'
 import type { WorkloadName } from './usage.ts'
 
-export interface ExplainVerbOptions {
-  readonly file: string
+export interface ExplainVerbOptions extends SourceOptions {
   readonly from: WorkloadName
   readonly header: readonly (readonly [name: string, value: string])[]
   readonly output: 'table' | 'json' | 'yaml'
-  readonly trustDomain: string
 }
 
-/** `waymark explain`: where a request would go and why. */
-export async function explain(request: readonly string[], options: ExplainVerbOptions, io: Io): Promise<number> {
+/** `waymark explain`: where a request would go and why, by a folder or by the cluster as it is now. */
+export async function explain(request: readonly string[], options: ExplainVerbOptions, io: Io, access: ClusterAccess = {}): Promise<number> {
   const probe = parseProbe(request, options.header)
-  const loaded = await readFolder(options.file)
-  const { snapshot } = translateRunning(loaded, options.trustDomain)
-  const explanation = explainProbe(snapshot, { trustDomain: options.trustDomain, ...options.from }, probe)
-  if (options.output === 'table') io.out(formatExplanation(explanation, io.paint))
-  else io.out((options.output === 'json' ? toJson : toYaml)(explanation))
-  sayIncomplete(loaded, options.file, io)
+  const { file, from } = options
+  const print = (snapshot: Snapshot, trustDomain: string): void => {
+    const explanation = explainProbe(snapshot, { trustDomain, ...from }, probe)
+    if (options.output === 'table') io.out(formatExplanation(explanation, io.paint))
+    else io.out((options.output === 'json' ? toJson : toYaml)(explanation))
+  }
+  if (file === undefined) {
+    return withCluster(options, access, io, 'explain', async (client) => {
+      const live = await readLive(client, options.trustDomain)
+      print(translateLive(live).snapshot, live.trustDomain)
+      sayUnread(live, io)
+      return exitCodes.fine
+    })
+  }
+  const loaded = await readFolder(file)
+  const trustDomain = options.trustDomain ?? defaultTrustDomain
+  print(translateRunning(loaded, trustDomain).snapshot, trustDomain)
+  sayIncomplete(loaded, file, io)
   return exitCodes.fine
 }

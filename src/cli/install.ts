@@ -2,12 +2,12 @@ import type { Channel } from '../api/schema.ts'
 import { systemClock, type Clock } from '../kit/clock.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { KubeChoice } from '../kube/config.ts'
-import { isStatus, KubeError } from '../kube/errors.ts'
+import { isStatus } from '../kube/errors.ts'
 import type { KubeObject } from '../kube/object.ts'
 import { install as names } from '../model/install.ts'
 import { controllerName } from '../model/status.ts'
+import { withCluster, type ClusterAccess } from './cluster.ts'
 import { applyDefinitions } from './definitions-in-cluster.ts'
-import { describe } from './describe.ts'
 import { cliFieldManager, gatewayApiDefinitions, installationObjects, type InstallationSettings } from './installation.ts'
 import { exitCodes, type Io } from './io.ts'
 import { waitForController } from './rollout.ts'
@@ -22,12 +22,6 @@ export interface InstallOptions extends InstallationSettings, KubeChoice {
   readonly timeout: number
 }
 
-/** What a verb needs of the outside; tests give their own. */
-export interface ClusterAccess {
-  readonly client?: KubeClient
-  readonly clock?: Clock
-}
-
 /** `waymark install`: the manifests of an installation, printed or applied. */
 export async function install(options: InstallOptions, io: Io, access: ClusterAccess = {}): Promise<number> {
   if (!options.apply) {
@@ -37,32 +31,6 @@ export async function install(options: InstallOptions, io: Io, access: ClusterAc
     return exitCodes.fine
   }
   return withCluster(options, access, io, 'install', (client) => applyAll(client, access.clock ?? systemClock, options, io))
-}
-
-/** Opens the cluster for a verb, and tells failures in one line. @returns the exit code */
-export async function withCluster(choice: KubeChoice, access: ClusterAccess, io: Io, verb: string, run: (client: KubeClient) => Promise<number>): Promise<number> {
-  let client: KubeClient | undefined
-  try {
-    client = access.client ?? (await openCluster(choice))
-    return await run(client)
-  } catch (error) {
-    io.say(`waymark ${verb}: ${describe(error)}${adviceFor(error)}`)
-    return exitCodes.failed
-  } finally {
-    if (access.client === undefined) client?.close()
-  }
-}
-
-async function openCluster({ kubeconfig, context }: KubeChoice): Promise<KubeClient> {
-  const [{ createKubeClient }, { loadKubeConfig }] = await Promise.all([import('../kube/client.ts'), import('../kube/config.ts')])
-  return createKubeClient(() => loadKubeConfig({ kubeconfig, context }))
-}
-
-function adviceFor(error: unknown): string {
-  if (!(error instanceof KubeError)) return ''
-  if (error.status === 0) return '; is the cluster up, and is it the right context? See kubectl config get-contexts'
-  if (error.status === 401) return '; the kubeconfig\'s user is not known to the cluster any more: log in again'
-  return error.status === 403 ? '; this verb needs the rights of a cluster administrator' : ''
 }
 
 async function applyAll(client: KubeClient, clock: Clock, options: InstallOptions, io: Io): Promise<number> {

@@ -1,6 +1,7 @@
-import { Option } from 'commander'
+import { Option, type Command } from 'commander'
+import { install } from '../model/install.ts'
 import type { Io } from './io.ts'
-import { parsePort, parseTrustDomain } from './usage.ts'
+import { parsePort, parseTrustDomain, seconds } from './usage.ts'
 
 /** Where a program's verbs speak and how it ends. */
 export interface ProgramContext {
@@ -11,7 +12,7 @@ export interface ProgramContext {
 
 /** The folder that a verb reads. */
 export function folder(): Option {
-  return new Option('-f, --file <dir>', 'folder with Kubernetes manifests, or one file')
+  return new Option('-f, --file <dir>', 'folder with Kubernetes manifests, or one file; the cluster if not given')
 }
 
 /** How a verb prints. */
@@ -21,6 +22,28 @@ export function format(fallback: string): Option {
 
 export function trustDomain(): Option {
   return new Option('--trust-domain <name>', 'first part of every SPIFFE id').argParser(parseTrustDomain).default('cluster.local')
+}
+
+/** The trust domain of a verb that reads a folder or a cluster. */
+export function sourceTrustDomain(): Option {
+  return new Option('--trust-domain <name>', 'first part of every SPIFFE id; cluster.local if not given, in a cluster the mesh\'s own').argParser(parseTrustDomain)
+}
+
+/** Which cluster. */
+export function clusterChoice(command: Command): Command {
+  return command
+    .addOption(new Option('--kubeconfig <path>', 'as kubectl finds it if not given').conflicts('file'))
+    .addOption(new Option('--context <name>', 'of the kubeconfig; the current one if not given').conflicts('file'))
+}
+
+/** Which cluster, and where in it the installation is. */
+export function clusterOptions(command: Command): Command {
+  return clusterChoice(command).addOption(new Option('--namespace <name>', 'where the installation is').default(install.namespace))
+}
+
+/** How long a verb waits, seconds. */
+export function timeout(what: string, fallback: number): Option {
+  return new Option('--timeout <seconds>', `how long to wait ${what}`).argParser(seconds(1, 3600)).default(fallback)
 }
 
 /** A port to listen on. */

@@ -1,25 +1,35 @@
 import { apiVersionOf, isResourceKind, kinds } from '../api/resources.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import type { ObjectStatus } from '../model/status.ts'
+import type { Translation } from '../translate/options.ts'
 import { translate as translateObjects } from '../translate/translate.ts'
 import { exitCodes, type Io } from './io.ts'
+import { withCluster, type ClusterAccess } from './cluster.ts'
+import { defaultTrustDomain, readLive, sayUnread, translateLive, type SourceOptions } from './live.ts'
 import { readFolder, sayIncomplete } from './load.ts'
 import { toJson } from './json.ts'
 import { toYaml, toYamlDocuments } from './yaml.ts'
 
-export interface TranslateVerbOptions {
-  readonly file: string
+export interface TranslateVerbOptions extends SourceOptions {
   readonly statuses?: boolean | undefined
   readonly output: 'yaml' | 'json'
-  readonly trustDomain: string
 }
 
-/** `waymark translate`: what a folder means to the data plane, or what its objects' statuses would say. */
-export async function translate(options: TranslateVerbOptions, io: Io): Promise<number> {
-  const loaded = await readFolder(options.file)
-  const { snapshot, statuses } = translateObjects(loaded.resources, { trustDomain: options.trustDomain })
-  io.out(options.statuses === true ? renderStatuses(statuses, options.output) : renderSnapshot(snapshot, options.output))
-  sayIncomplete(loaded, options.file, io)
+/** `waymark translate`: what a folder, or the cluster as it is now, means to the data plane, or what its objects' statuses would say. */
+export async function translate(options: TranslateVerbOptions, io: Io, access: ClusterAccess = {}): Promise<number> {
+  const { file, output } = options
+  const print = ({ snapshot, statuses }: Translation): void => io.out(options.statuses === true ? renderStatuses(statuses, output) : renderSnapshot(snapshot, output))
+  if (file === undefined) {
+    return withCluster(options, access, io, 'translate', async (client) => {
+      const live = await readLive(client, options.trustDomain)
+      print(translateLive(live))
+      sayUnread(live, io)
+      return exitCodes.fine
+    })
+  }
+  const loaded = await readFolder(file)
+  print(translateObjects(loaded.resources, { trustDomain: options.trustDomain ?? defaultTrustDomain }))
+  sayIncomplete(loaded, file, io)
   return exitCodes.fine
 }
 

@@ -65,6 +65,15 @@ export function parseHeader(text: string): readonly [name: string, value: string
   return [name, value]
 }
 
+/** Reads a whole number of seconds, or of something else. */
+export function seconds(least: number, most: number, what = 'whole seconds'): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (!/^\d+$/.test(text) || value < least || value > most) throw new InvalidArgumentError(`Write ${what} from ${least} to ${most}.`)
+    return value
+  }
+}
+
 /** Collects the values of an option that may be given several times. */
 export function several<T>(parse: (text: string) => T): (text: string, before: readonly T[] | undefined) => readonly T[] {
   return (text, before = []) => [...before, parse(text)]

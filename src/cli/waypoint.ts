@@ -8,7 +8,7 @@ import { joinMesh } from '../publish/join.ts'
 import { streamSink } from '../telemetry/access-log.ts'
 import { tracingConfig } from '../telemetry/config.ts'
 import { createTelemetry } from '../telemetry/create.ts'
-import { createMetrics } from '../telemetry/metrics.ts'
+import { buildInfo, createMetrics } from '../telemetry/metrics.ts'
 import { json, probePages, serveStatus } from '../telemetry/server.ts'
 import { startTracing } from '../telemetry/tracing.ts'
 import { describe } from './describe.ts'
@@ -17,6 +17,7 @@ import { controllerIdOf, type MemberOptions } from './member.ts'
 import { nodeProblem } from './node-version.ts'
 import { stopSignal } from './signals.ts'
 import { portOf, type PortChoice } from './usage.ts'
+import { versions } from './version.ts'
 
 export interface WaypointVerbOptions extends MemberOptions {
   readonly namespace: string
@@ -125,6 +126,7 @@ async function serve(options: WaypointVerbOptions, io: Io, stopped: Promise<void
 
 function registerMember(metrics: ReturnType<typeof createMetrics>, waypoint: string, member: Awaited<ReturnType<typeof joinMesh>>): void {
   const labels = { waypoint }
+  metrics.register(buildInfo(versions().version))
   metrics.register({
     name: 'waymark_controller_connected', help: 'Whether a controller serves this process now.', type: 'gauge',
     values: () => [{ labels, value: member.connected() ? 1 : 0 }],

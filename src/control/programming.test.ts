@@ -48,7 +48,7 @@ function world(): World {
       const translation: Translation = {
         snapshot: new Map([['waypoint/shop/waypoint', { kind: 'waypoint', namespace: 'shop', name: 'waypoint', identity: 'x', addresses: [] }]]),
         statuses: [], warnings: [], infra: [],
-      } as Translation
+      }
       readyOf.set(translation, [...ready])
       return translation
     },

@@ -4,13 +4,15 @@ import { systemClock } from '../kit/clock.ts'
 import { createReadiness } from '../kit/ready.ts'
 import { createKubeClient } from '../kube/client.ts'
 import { KubeError } from '../kube/errors.ts'
-import { createMetrics } from '../telemetry/metrics.ts'
+import { buildInfo, createMetrics } from '../telemetry/metrics.ts'
 import { json, probePages, serveStatus } from '../telemetry/server.ts'
 import { controllerCounters } from './controller-metrics.ts'
 import { startController, type Controller } from './controller.ts'
 import { listening } from './listening.ts'
 
 export interface RunControllerOptions {
+  /** Of this program, for the metric `waymark_build_info`. */
+  readonly version?: string | undefined
   /** Reads the kubeconfig or what the pod was given; again when it is refused. */
   readonly kubeConfig: Parameters<typeof createKubeClient>[0]
   readonly pod: string
@@ -46,6 +48,8 @@ export async function runController(options: RunControllerOptions): Promise<Runn
   const clock = systemClock
   const readiness = createReadiness()
   const metrics = createMetrics(clock.now, { process: true })
+  const { version } = options
+  if (version !== undefined) metrics.register(buildInfo(version))
   const client = createKubeClient(options.kubeConfig)
   const lines: string[] = []
   const closers: (() => unknown)[] = [client.close]

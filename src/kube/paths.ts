@@ -12,6 +12,7 @@ const written: Readonly<Record<string, PathInfo>> = {
   Lease: { group: 'coordination.k8s.io', versions: ['v1'], namespaced: true, plural: 'leases' },
   Event: { group: 'events.k8s.io', versions: ['v1'], namespaced: true, plural: 'events' },
   TokenReview: { group: 'authentication.k8s.io', versions: ['v1'], namespaced: false, plural: 'tokenreviews' },
+  SelfSubjectReview: { group: 'authentication.k8s.io', versions: ['v1'], namespaced: false, plural: 'selfsubjectreviews' },
   SelfSubjectAccessReview: { group: 'authorization.k8s.io', versions: ['v1'], namespaced: false, plural: 'selfsubjectaccessreviews' },
   CustomResourceDefinition: { group: 'apiextensions.k8s.io', versions: ['v1'], namespaced: false, plural: 'customresourcedefinitions' },
   ClusterRole: { group: 'rbac.authorization.k8s.io', versions: ['v1'], namespaced: false, plural: 'clusterroles' },

@@ -63,9 +63,10 @@ export const clusterKinds: readonly ResourceKind[] = [
 ]
 
 /** Kinds that older releases and channels of Gateway API lack; the mesh works without them. */
-const optional: ReadonlySet<ResourceKind> = new Set(['GRPCRoute', 'TLSRoute', 'TCPRoute'] as const)
+export const optionalKinds: ReadonlySet<ResourceKind> = new Set(['GRPCRoute', 'TLSRoute', 'TCPRoute'] as const)
 
-const selectors: Partial<Record<ResourceKind, { readonly labelSelector?: string; readonly fieldSelector?: string }>> = {
+/** What is asked for of a kind that is not read whole. */
+export const selectors: Partial<Record<ResourceKind, { readonly labelSelector?: string; readonly fieldSelector?: string }>> = {
   ConfigMap: { labelSelector: configLabel },
   // Pods that are over have no traffic, and jobs leave thousands of them.
   Pod: { fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed' },
@@ -110,7 +111,7 @@ export function watchCluster(options: ClusterOptions): ClusterSource {
     const each = followed.get(kind)
     if (each === undefined || closed) return
     const problem = each.watch.problem()
-    const line = problem === undefined ? undefined : describeProblem(kind, problem, optional.has(kind))
+    const line = problem === undefined ? undefined : describeProblem(kind, problem, optionalKinds.has(kind))
     if (problem !== undefined && line !== undefined && isWorthALine(problem)) {
       if (each.logged?.reason !== problem.reason) log(line)
       each.logged = { reason: problem.reason, line }
@@ -118,7 +119,7 @@ export function watchCluster(options: ClusterOptions): ClusterSource {
       log(`resolved: ${each.logged.line}`)
       each.logged = undefined
     }
-    if (!each.counted && (each.watch.synced() || (problem?.reason === 'missing' && optional.has(kind)))) {
+    if (!each.counted && (each.watch.synced() || (problem?.reason === 'missing' && optionalKinds.has(kind)))) {
       each.counted = true
       each.handle.ready()
     } else if (!each.counted && line !== undefined) each.handle.notReady(line)

@@ -1,22 +1,22 @@
-import { formatProblem, type Problem } from '../api/problem.ts'
-import { formatPath } from '../api/field.ts'
-import { describeRef } from '../model/refs.ts'
-import { statusFindings, warningFinding, type Finding } from '../control/findings.ts'
-import { translate } from '../translate/translate.ts'
-import { placesOf, type Places } from './places.ts'
-import { exitCodes, type Io } from './io.ts'
-import { readFolder } from './load.ts'
-import { toJson } from './json.ts'
-import { toYaml } from './yaml.ts'
+import { formatProblem, type Problem } from '../../api/problem.ts'
+import { formatPath } from '../../api/field.ts'
+import { describeRef } from '../../model/refs.ts'
+import { statusFindings, warningFinding, type Finding } from '../../control/findings.ts'
+import { translate } from '../../translate/translate.ts'
+import { placesOf, type Places } from '../places.ts'
+import { exitCodes, type Io } from '../io.ts'
+import { readFolder } from '../load.ts'
+import { toJson } from '../json.ts'
+import { toYaml } from '../yaml.ts'
 
-export interface CheckOptions {
+export interface FolderCheckOptions {
   readonly file: string
   readonly output: 'table' | 'json' | 'yaml'
   readonly trustDomain: string
 }
 
-/** `waymark check`: everything that is wrong with a folder, at once. */
-export async function check(options: CheckOptions, io: Io): Promise<number> {
+/** `waymark check -f`: everything that is wrong with a folder, at once. */
+export async function checkFolder(options: FolderCheckOptions, io: Io): Promise<number> {
   const loaded = await readFolder(options.file)
   const { statuses, warnings } = translate(loaded.resources, { trustDomain: options.trustDomain })
   const findings = [...statuses.flatMap(statusFindings), ...warnings.map(warningFinding)]
@@ -71,4 +71,3 @@ function compare(a: string, b: string): number {
 function count(number: number, word: string): string {
   return `${number} ${word}${number === 1 ? '' : 's'}`
 }
-

@@ -1,0 +1,96 @@
+import type { Clock } from '../../kit/clock.ts'
+import type { KubeClient } from '../../kube/client.ts'
+import type { PodPorts } from '../../kube/port-forward.ts'
+import { controllerName } from '../../model/status.ts'
+import { waypointClass } from '../../translate/waypoints.ts'
+import { otherInstallation } from '../install.ts'
+import { readLive, translateLive } from '../live.ts'
+import { readFacts, waypointClassOf } from '../mesh/facts.ts'
+import { versions } from '../version.ts'
+import { judgeCertificates } from './certificates.ts'
+import { judgeControllers, judgeLeader, judgeVersions } from './controllers.ts'
+import { checkDefinitions } from './gateway-api.ts'
+import { reach } from './kubernetes.ts'
+import { judgeNamespaces } from './namespaces.ts'
+import { checkControllerRights } from './rbac.ts'
+import { failure, ok, section, warning, type Line, type Section } from './report.ts'
+import { judgeRoutes } from './routes.ts'
+import { judgeWaypoints } from './waypoints.ts'
+
+export interface InstallationCheckOptions {
+  readonly client: KubeClient
+  readonly podPorts: PodPorts
+  readonly namespace: string
+  /** Undefined: as the mesh's own account of its CA says. */
+  readonly trustDomain: string | undefined
+  readonly clock: Clock
+}
+
+/** Changes travel while the pods are asked: waypoints that seem behind are looked at once more after this time, milliseconds. */
+const settleMs = 1_500
+
+/** Looks how the installation of a cluster is. Changes nothing. */
+export async function checkInstallation({ client, podPorts, namespace, trustDomain, clock }: InstallationCheckOptions): Promise<readonly Section[]> {
+  const { lines, reachable } = await reach(client)
+  const kubernetes: Section = { name: 'kubernetes', lines }
+  if (!reachable) return [kubernetes]
+  const sections: Section[] = [kubernetes]
+  const gatewayApi = section('gateway api', 'Gateway API', async () => [...(await checkDefinitions(client)), await checkClass(client)])
+
+  const installed = await section('installation', 'the installation', async () => {
+    const facts = await readFacts(client, podPorts, namespace)
+    if (facts.deployment === undefined) return [await notInstalled(client, namespace)]
+    return [
+      ...judgeControllers(facts), judgeLeader(facts, clock.now()), ...judgeVersions(facts, versions().version),
+      ...(await checkControllerRights(client, namespace, facts.deployment)),
+      ...facts.notes.map((note) => warning(note, 'use a context with that right, or go by the other lines')),
+    ]
+  })
+  sections.push(installed, await gatewayApi)
+  if ((await client.read({ apiVersion: 'apps/v1', kind: 'Deployment', namespace, name: 'waymark-controller' }).catch(() => undefined)) === undefined) return sections
+
+  sections.push(...(await checkMesh({ client, podPorts, namespace, trustDomain, clock })))
+  return sections
+}
+
+/** What the cluster's objects make of the mesh. */
+async function checkMesh({ client, podPorts, namespace, trustDomain, clock }: InstallationCheckOptions): Promise<readonly Section[]> {
+  const look = async (): Promise<readonly Section[]> => {
+    const [facts, live] = await Promise.all([readFacts(client, podPorts, namespace), readLive(client, trustDomain)])
+    const translation = translateLive(live)
+    const unread = live.problems.filter(({ reason }) => reason === 'forbidden').map(({ line }) => warning(line, 'use a context with that right: what depends on it is not looked at'))
+    return [
+      { name: 'certificates', lines: judgeCertificates(facts, live, translation, namespace, clock.now()) },
+      { name: 'waypoints', lines: judgeWaypoints(facts, translation) },
+      { name: 'routes', lines: [...unread, ...judgeRoutes(live, translation)] },
+      { name: 'namespaces', lines: judgeNamespaces(live, translation) },
+    ]
+  }
+  let found: readonly Section[] = []
+  const failed = await section('mesh', 'the mesh', async () => {
+    found = await look()
+    if (found.some(({ name, lines }) => (name === 'waypoints' || name === 'routes') && lines.some(({ severity }) => severity === 'error'))) {
+      await new Promise((resolve) => setTimeout(resolve, settleMs))
+      found = await look()
+    }
+    return []
+  })
+  return failed.lines.length > 0 ? [failed] : found
+}
+
+async function notInstalled(client: KubeClient, namespace: string): Promise<Line> {
+  const other = await otherInstallation(client, namespace).catch(() => undefined)
+  if (other !== undefined) return failure(`the mesh is not installed in namespace ${namespace}, but in ${other}`, `waymark check --namespace ${other}`)
+  return failure(`the mesh is not installed in namespace ${namespace}`, 'waymark check --pre says whether it can be; then waymark install --apply, or the Helm chart')
+}
+
+async function checkClass(client: KubeClient): Promise<Line> {
+  const found = await waypointClassOf(client)
+  if (found === undefined) return failure(`the GatewayClass ${waypointClass} is not there`, 'apply the installation again: waymark install --apply, or helm upgrade')
+  if (found.spec.controllerName !== controllerName) {
+    return failure(`the GatewayClass ${waypointClass} is that of another controller, ${found.spec.controllerName}`, `take it away (kubectl delete gatewayclass ${waypointClass}) and apply the installation again`)
+  }
+  const accepted = found.status?.conditions?.find(({ type }) => type === 'Accepted')
+  if (accepted?.status === 'True') return ok(`the GatewayClass ${waypointClass} is accepted`)
+  return failure(`the GatewayClass ${waypointClass} is not accepted${accepted === undefined ? ': no controller has looked at it' : `: ${accepted.reason}: ${accepted.message}`}`, 'see the controllers above and their logs')
+}

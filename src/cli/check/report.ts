@@ -1,0 +1,85 @@
+import { printable } from '../../kit/printable.ts'
+import { KubeError } from '../../kube/errors.ts'
+import { describeFailure } from '../cluster.ts'
+import type { Colour, Io } from '../io.ts'
+
+export type Severity = 'ok' | 'warning' | 'error'
+
+/** One thing that was looked at. */
+export interface Line {
+  readonly severity: Severity
+  /** What is so; for what is not fine, what is wrong. */
+  readonly message: string
+  /** Single objects or values that it is about. */
+  readonly details?: readonly string[]
+  /** What to do about it; every line that is not fine has it. */
+  readonly advice?: string
+}
+
+/** Lines that belong together. */
+export interface Section {
+  readonly name: string
+  readonly lines: readonly Line[]
+}
+
+export function ok(message: string): Line {
+  return { severity: 'ok', message }
+}
+
+export function warning(message: string, advice: string, details: readonly string[] = []): Line {
+  return { severity: 'warning', message, advice, ...(details.length === 0 ? {} : { details }) }
+}
+
+export function failure(message: string, advice: string, details: readonly string[] = []): Line {
+  return { severity: 'error', message, advice, ...(details.length === 0 ? {} : { details }) }
+}
+
+/**
+ * Runs what fills one section. What may not be read is a warning there, and what fails an error: the other sections are looked at all the same.
+ * @param what it looks at, in words
+ */
+export async function section(name: string, what: string, look: () => Promise<readonly Line[]>): Promise<Section> {
+  try {
+    return { name, lines: await look() }
+  } catch (error) {
+    if (!(error instanceof KubeError)) throw error
+    const line = error.status === 403
+      ? warning(`${what} can not be looked at: ${error.message}`, 'use a context whose user may read this, or ask for the right')
+      : failure(`${what} can not be looked at: ${error.message}`, describeFailure(error).slice(error.message.length + 2) || 'try again; if it stays so, see the API server\'s log')
+    return { name, lines: [line] }
+  }
+}
+
+/** Counts what is not fine. */
+export function countLines(sections: readonly Section[]): { readonly errors: number; readonly warnings: number } {
+  const all = sections.flatMap(({ lines }) => lines)
+  const of = (severity: Severity): number => all.filter((each) => each.severity === severity).length
+  return { errors: of('error'), warnings: of('warning') }
+}
+
+const marks: Readonly<Record<Severity, readonly [mark: string, colour: Colour]>> = { ok: ['√', 'green'], warning: ['‼', 'yellow'], error: ['×', 'red'] }
+
+/** For people: a heading for each section, a mark before each line, details and advice below those that are not fine. */
+export function formatSections(sections: readonly Section[], { paint }: Pick<Io, 'paint'>): string {
+  return sections.filter(({ lines }) => lines.length > 0).map(({ name, lines }) => [
+    paint('bold', name),
+    paint('bold', '-'.repeat(name.length)),
+    ...lines.flatMap((line) => formatLine(line, paint)),
+    '',
+  ].join('\n')).join('\n')
+}
+
+function formatLine({ severity, message, details = [], advice }: Line, paint: Io['paint']): readonly string[] {
+  const [mark, colour] = marks[severity]
+  return [`${paint(colour, mark)} ${printable(message)}`, ...details.map((each) => `    ${printable(each)}`), ...(advice === undefined ? [] : [`    → ${printable(advice)}`])]
+}
+
+/** At most `most` of the names, and how many more there are. */
+export function some(names: readonly string[], most = 8): readonly string[] {
+  return names.length <= most ? names : [...names.slice(0, most), `and ${names.length - most} more`]
+}
+
+/** `1 pod`, `2 pods` */
+export function count(number: number, word: string): string {
+  return `${number} ${word}${number === 1 ? '' : 's'}`
+}

@@ -1,0 +1,172 @@
+import type { Gateway } from '../api/gateway.ts'
+import { printable } from '../kit/printable.ts'
+import type { KubeClient } from '../kube/client.ts'
+import type { KubeChoice } from '../kube/config.ts'
+import type { PodName, PodPorts } from '../kube/port-forward.ts'
+import type { Entry, EntryKey } from '../model/entries.ts'
+import { gatewayNameLabel, install, managedBy, managedByLabel, ports } from '../model/install.ts'
+import { delta, type Snapshot } from '../model/snapshot.ts'
+import { slice } from '../publish/slice.ts'
+import { findServed } from '../sources/kube/served.ts'
+import { waypointClass } from '../translate/waypoints.ts'
+import { openPodPorts, withCluster, type ClusterAccess } from './cluster.ts'
+import { controllerSelector } from './installation.ts'
+import { exitCodes, type Io } from './io.ts'
+import { toJson } from './json.ts'
+import { readLive, sayUnread, translateLive } from './live.ts'
+import { UsageError } from './usage.ts'
+import { toYaml } from './yaml.ts'
+
+export interface ConfigDumpOptions extends KubeChoice {
+  /** Of the pod or Gateway; undefined: that of the context, for controllers the installation's usual one. */
+  readonly namespace?: string | undefined
+  readonly diff: boolean
+  readonly output: 'yaml' | 'json'
+}
+
+export interface ConfigDumpAccess extends ClusterAccess {
+  readonly podPorts?: PodPorts
+}
+
+/** Whose configuration is asked for. */
+type Target =
+  | { readonly kind: 'controller'; readonly pod: string | undefined }
+  | { readonly kind: 'gateway'; readonly name: string }
+  | { readonly kind: 'pod'; readonly pod: string }
+
+/** Whose configuration is shown, and which part of the whole it should be. */
+interface Found {
+  readonly pod: PodName
+  readonly role: 'controller' | 'waypoint'
+}
+
+/** A snapshot of a large cluster takes its time. */
+const dumpTimeoutMs = 30_000
+/** Changes travel while both sides are read: what differs is looked at once more after this time, milliseconds. */
+const settleMs = 1_500
+
+/** `waymark config-dump`: the configuration that a pod really runs. @throws {UsageError} */
+export async function configDump(what: string, options: ConfigDumpOptions, io: Io, access: ConfigDumpAccess = {}): Promise<number> {
+  const target = parseTarget(what)
+  return withCluster(options, access, io, 'config-dump', async (client) => {
+    const podPorts = access.podPorts ?? (await openPodPorts(options))
+    const found = await findPod(client, target, options.namespace)
+    if (typeof found === 'string') {
+      io.say(`waymark config-dump: ${found}`)
+      return exitCodes.failed
+    }
+    const print = options.output === 'json' ? toJson : toYaml
+    if (!options.diff) {
+      io.say(`configuration of ${found.role} pod ${found.pod.namespace}/${found.pod.name}`)
+      io.out(print(Object.fromEntries(await readSnapshot(podPorts, found.pod))))
+      return exitCodes.fine
+    }
+    let difference = await compare(client, podPorts, found, io)
+    if (!isSame(difference)) {
+      await new Promise((resolve) => setTimeout(resolve, settleMs))
+      difference = await compare(client, podPorts, found, io)
+    }
+    if (isSame(difference)) {
+      io.say(`${found.role} pod ${found.pod.namespace}/${found.pod.name} runs what the cluster's objects mean now`)
+      return exitCodes.fine
+    }
+    io.out(print(difference))
+    io.say(`${found.role} pod ${found.pod.namespace}/${found.pod.name} runs something else than what the cluster's objects mean now; see waymark check and waymark status`)
+    return exitCodes.failed
+  })
+}
+
+function parseTarget(what: string): Target {
+  const [kind, name, ...rest] = what.split('/')
+  if (rest.length > 0 || name === '' || kind === '') throw new UsageError(`${what} is neither a pod nor gateway/NAME, controller or controller/POD`)
+  if (kind === 'controller') return { kind, pod: name }
+  if (name === undefined) return { kind: 'pod', pod: what }
+  if (kind === 'gateway' || kind === 'gtw') return { kind: 'gateway', name }
+  if (kind === 'pod') return { kind, pod: name }
+  throw new UsageError(`${what} is neither a pod nor gateway/NAME, controller or controller/POD`)
+}
+
+/** @returns words that say why there is none */
+async function findPod(client: KubeClient, target: Target, given: string | undefined): Promise<Found | string> {
+  if (target.kind === 'controller') {
+    const namespace = given ?? install.namespace
+    const pod = target.pod ?? (await firstReady(client, namespace, controllerSelector))
+    return pod === undefined ? `no controller is ready in namespace ${namespace}; see waymark check, or name another with -n` : { pod: { namespace, name: pod }, role: 'controller' }
+  }
+  const namespace = given ?? client.namespace
+  if (target.kind === 'gateway') {
+    const { apiVersion } = await findServed(client, 'Gateway')
+    const gateway = await client.read({ apiVersion, kind: 'Gateway', namespace, name: target.name })
+    if (gateway === undefined) return `there is no Gateway ${namespace}/${target.name}; waymark waypoint list -A shows those that are waypoints`
+    const { gatewayClassName } = gateway['spec'] as Gateway['spec']
+    if (gatewayClassName !== waypointClass) return `Gateway ${namespace}/${target.name} is no waypoint: its class is ${printable(gatewayClassName)}`
+    const pod = await firstReady(client, namespace, `${managedByLabel}=${managedBy},${gatewayNameLabel}=${target.name}`)
+    return pod === undefined ? `no pod of waypoint ${namespace}/${target.name} is ready; name one that is not by its own name, and see waymark check` : { pod: { namespace, name: pod }, role: 'waypoint' }
+  }
+  const pod = await client.read({ apiVersion: 'v1', kind: 'Pod', namespace, name: target.pod })
+  const labels = pod?.metadata.labels
+  if (pod === undefined) return `there is no pod ${namespace}/${target.pod}; waymark status lists those of the mesh`
+  if (labels?.[managedByLabel] === managedBy && labels[gatewayNameLabel] !== undefined) return { pod: { namespace, name: target.pod }, role: 'waypoint' }
+  if (labels?.['app.kubernetes.io/name'] === 'waymark' && labels['app.kubernetes.io/component'] === 'controller') return { pod: { namespace, name: target.pod }, role: 'controller' }
+  return `pod ${namespace}/${target.pod} is none of the mesh's; waymark status lists those`
+}
+
+interface PodListItem {
+  readonly metadata: { readonly name: string; readonly deletionTimestamp?: string }
+  readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string }[] }
+}
+
+async function firstReady(client: KubeClient, namespace: string, labelSelector: string): Promise<string | undefined> {
+  const { items } = (await client.get(`/api/v1/namespaces/${namespace}/pods`, { labelSelector })) as { readonly items: readonly PodListItem[] }
+  const ready = items.filter(({ metadata, status }) => metadata.deletionTimestamp === undefined && status?.conditions?.some((each) => each.type === 'Ready' && each.status === 'True') === true)
+  return ready.map(({ metadata }) => metadata.name).sort()[0]
+}
+
+async function readSnapshot(podPorts: PodPorts, pod: PodName): Promise<Snapshot> {
+  const entries = Object.entries(JSON.parse(await podPorts.get(pod, ports.admin, '/snapshot', dumpTimeoutMs)) as Record<EntryKey, Entry>)
+  return new Map(entries.sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** Where a pod's configuration and the present one differ, by key. */
+interface Difference {
+  /** Entries that the pod should not have. */
+  readonly onlyInPod: Readonly<Record<EntryKey, Entry>>
+  /** Entries that the pod lacks. */
+  readonly onlyInCluster: Readonly<Record<EntryKey, Entry>>
+  readonly different: Readonly<Record<EntryKey, { readonly pod: Entry; readonly cluster: Entry }>>
+}
+
+async function compare(client: KubeClient, podPorts: PodPorts, { pod, role }: Found, io: Io): Promise<Difference> {
+  const [runs, live] = await Promise.all([readSnapshot(podPorts, pod), readLive(client)])
+  sayUnread(live, io)
+  const { snapshot } = translateLive(live)
+  // As JSON has it: absent and undefined are the same.
+  const wanted = plain(role === 'controller' ? snapshot : slice(snapshot, { kind: 'waypoint', namespace: pod.namespace }))
+  const { put, remove } = delta(runs, wanted)
+  const changed = put.filter(([key]) => runs.has(key))
+  return {
+    onlyInPod: pick(runs, remove),
+    onlyInCluster: Object.fromEntries(put.filter(([key]) => !runs.has(key))),
+    different: Object.fromEntries(changed.flatMap(([key, entry]) => {
+      const present = runs.get(key)
+      return present === undefined ? [] : [[key, { pod: present, cluster: entry }]]
+    })),
+  }
+}
+
+function plain(snapshot: Snapshot): Snapshot {
+  return new Map(Object.entries(JSON.parse(JSON.stringify(Object.fromEntries(snapshot))) as Record<EntryKey, Entry>))
+}
+
+function pick(snapshot: Snapshot, keys: readonly EntryKey[]): Readonly<Record<EntryKey, Entry>> {
+  const picked: Record<EntryKey, Entry> = {}
+  for (const key of keys) {
+    const entry = snapshot.get(key)
+    if (entry !== undefined) picked[key] = entry
+  }
+  return picked
+}
+
+function isSame(difference: Difference): boolean {
+  return Object.values(difference).every((each: object) => Object.keys(each).length === 0)
+}

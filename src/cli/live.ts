@@ -1,0 +1,55 @@
+import type { ResourceSet } from '../api/resources.ts'
+import { parseInfo } from '../control/ca/info.ts'
+import { caNames } from '../control/ca/names.ts'
+import type { KubeClient } from '../kube/client.ts'
+import type { KubeChoice } from '../kube/config.ts'
+import { readCluster, type KindProblem } from '../sources/kube/read-once.ts'
+import type { Translation } from '../translate/options.ts'
+import { translate } from '../translate/translate.ts'
+import type { Io } from './io.ts'
+
+/** The options of verbs that read a folder, or else a cluster. */
+export interface SourceOptions extends KubeChoice {
+  /** A folder; undefined: the cluster. */
+  readonly file?: string | undefined
+  /** Undefined: `cluster.local`, in a cluster the mesh's own. */
+  readonly trustDomain?: string | undefined
+}
+
+/** What a folder is translated with if nobody says otherwise. */
+export const defaultTrustDomain = 'cluster.local'
+
+/** A cluster as the controllers see it. */
+export interface LiveCluster {
+  readonly resources: ResourceSet
+  readonly problems: readonly KindProblem[]
+  readonly trustDomain: string
+}
+
+/**
+ * Reads everything of a cluster that the mesh reads, once.
+ * @param trustDomain undefined: as the mesh's own account of its CA says
+ * @throws {KubeError}
+ */
+export async function readLive(client: KubeClient, trustDomain?: string): Promise<LiveCluster> {
+  const { resources, problems } = await readCluster(client)
+  return { resources, problems, trustDomain: trustDomain ?? trustDomainOf(resources) ?? defaultTrustDomain }
+}
+
+/** What the controllers make of the cluster; waypoints are dialled where their pods are. */
+export function translateLive({ resources, trustDomain }: LiveCluster): Translation {
+  return translate(resources, { trustDomain, nodeAgent: false })
+}
+
+/** Says on the side what could not be read. */
+export function sayUnread({ problems }: Pick<LiveCluster, 'problems'>, io: Io): void {
+  for (const { line } of problems) io.say(`not read: ${line}`)
+}
+
+function trustDomainOf({ ConfigMap }: ResourceSet): string | undefined {
+  for (const { data } of ConfigMap.values()) {
+    const info = parseInfo(data?.[caNames.infoKey])
+    if (info !== undefined) return info.trustDomain
+  }
+  return undefined
+}

@@ -1,0 +1,111 @@
+import { request, type IncomingMessage } from 'node:http'
+import { Duplex, PassThrough } from 'node:stream'
+import { PortForward, type KubeConfig } from '@kubernetes/client-node'
+import { KubeError } from './errors.ts'
+
+/** Names a pod. */
+export interface PodName {
+  readonly namespace: string
+  readonly name: string
+}
+
+/** Reaches ports of pods through the API server, also those that listen on the pod's loopback alone. */
+export interface PodPorts {
+  /**
+   * GET of a page that a process in the pod serves.
+   * @param timeoutMs for all of it; default 10 s
+   * @throws {KubeError} with the API server's status if it does not let us, the page's own if that is not 2xx, 0 if nothing answers
+   */
+  readonly get: (pod: PodName, port: number, path: string, timeoutMs?: number) => Promise<string>
+}
+
+const defaultTimeoutMs = 10_000
+/** The greatest page that is read, bytes: a snapshot of a very large cluster. */
+const maxBytes = 512 * 1024 * 1024
+
+/** @param load reads the kubeconfig; once for each page, for tokens end */
+export function createPodPorts(load: () => KubeConfig): PodPorts {
+  return {
+    get: async (pod, port, path, timeoutMs = defaultTimeoutMs) => {
+      const what = `GET ${path} of port ${port} of pod ${pod.namespace}/${pod.name}`
+      const abort = AbortSignal.timeout(timeoutMs)
+      const stream = await openPort(load(), pod, port, what, abort)
+      try {
+        return await getPage(stream, port, path, what, abort)
+      } finally {
+        stream.destroy()
+      }
+    },
+  }
+}
+
+/** The part of the library's web socket that is used here; its own types are those of a package that it does not bring. */
+interface Socket {
+  onclose: (() => void) | null
+  readonly close: () => void
+}
+
+/** Opens a connection to a port in a pod's own network namespace. The library's stream of errors becomes the error of the connection. */
+async function openPort(config: KubeConfig, pod: PodName, port: number, what: string, abort: AbortSignal): Promise<Duplex> {
+  const incoming = new PassThrough()
+  const outgoing = new PassThrough()
+  const complaints = new PassThrough()
+  const open = new PortForward(config).portForward(encodeURIComponent(pod.namespace), encodeURIComponent(pod.name), [port], incoming, complaints, outgoing) as unknown as Promise<Socket>
+  let socket: Socket
+  try {
+    socket = await Promise.race([open, aborted(abort, what)])
+  } catch (error) {
+    // It may still open.
+    void open.then((late) => late.close(), () => {})
+    throw refusal(error, what)
+  }
+  const stream = Duplex.from({ readable: incoming, writable: outgoing })
+  // Whoever reads learns of it; without a listener it would end the process.
+  stream.on('error', () => {})
+  stream.once('close', () => socket.close())
+  complaints.on('data', (text: Buffer) => {
+    if (text.length > 0) stream.destroy(new KubeError(0, '', `${what}: ${text.toString().trim()}`))
+  })
+  socket.onclose = () => incoming.end()
+  return stream
+}
+
+function aborted(abort: AbortSignal, what: string): Promise<never> {
+  return new Promise((_, reject) => {
+    abort.addEventListener('abort', () => reject(new KubeError(0, '', `${what}: no answer in time`)), { once: true })
+  })
+}
+
+/** What the upgrade was refused with: the library says it only in words. */
+function refusal(error: unknown, what: string): KubeError {
+  if (error instanceof KubeError) return error
+  const message = typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error)
+  const status = Number(/Unexpected server response: (\d{3})/.exec(message)?.[1] ?? 0)
+  return new KubeError(status, '', `${what}: ${status === 403 ? '403 creating pods/portforward is forbidden' : message}`, undefined, { cause: error })
+}
+
+async function getPage(stream: Duplex, port: number, path: string, what: string, abort: AbortSignal): Promise<string> {
+  try {
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      // The admin pages answer only to their own names.
+      const sent = request({ host: '127.0.0.1', port, path, signal: abort, createConnection: () => stream, headers: { connection: 'close' } }, resolve)
+      sent.on('error', reject)
+      stream.once('error', reject)
+      sent.end()
+    })
+    const chunks: Buffer[] = []
+    let size = 0
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      size += chunk.length
+      if (size > maxBytes) throw new KubeError(0, '', `${what}: the page is too long`)
+      chunks.push(chunk)
+    }
+    const text = Buffer.concat(chunks).toString()
+    const status = answer.statusCode ?? 0
+    if (status < 200 || status > 299) throw new KubeError(status, '', `${what}: ${status} ${text.slice(0, 300)}`.trim())
+    return text
+  } catch (error) {
+    if (error instanceof KubeError) throw error
+    throw new KubeError(0, '', `${what}: ${abort.aborted ? 'no answer in time' : error instanceof Error ? error.message : String(error)}`, undefined, { cause: error })
+  }
+}
