@@ -65,7 +65,7 @@ export async function startWaypoint(options: WaypointOptions): Promise<Waypoint>
   const headers = { baggage: `k8s.namespace.name=${namespace},service.name=${name}` }
   const hosts = createHostRegistry({
     clock,
-    dial: createDialer({ hbone, clock, connectTimeoutMs: limits.connectTimeoutMs, headers }),
+    dial: createDialer({ hbone, clock, connectTimeoutMs: limits.connectTimeoutMs, headers, count: telemetry.count }),
     createPool: (protocol, dial) => (protocol === 'http1' ? createHttp1Pool : createHttp2Pool)(dial, limits.pool, clock),
   })
   let config: RuntimeConfig | undefined

@@ -7,7 +7,7 @@ export const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 /** Most label sets that one thread counts for one waypoint; what comes beyond them counts under `other`, so that no caller can fill the memory. */
 const maxSeries = 2_000
 
-export const events: readonly CountedEvent[] = ['retry', 'mirror', 'mirror-dropped', 'mirror-failed', 'connection', 'connection-refused', 'access-log-dropped']
+export const events: readonly CountedEvent[] = ['retry', 'mirror', 'mirror-dropped', 'mirror-failed', 'connection', 'connection-refused', 'access-log-dropped', 'upstream-plain', 'upstream-hbone']
 
 /** The part of `Telemetry` that counts. */
 export type WaypointMetrics = Pick<Telemetry, 'exchangeDone' | 'count' | 'observe'>

@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Registry, type Metric } from 'prom-client'
 import { buckets, Counters, events, sumCounts, type Counts, type Labels, type Series, type WaypointMetrics } from './counters.ts'
-import type { WaypointState } from './telemetry.ts'
+import type { CountedEvent, WaypointState } from './telemetry.ts'
 
 /** A metric that is read, not fed. */
 export interface ScrapedMetric {
@@ -42,6 +42,13 @@ export interface MetricsOptions {
   readonly others?: () => Promise<readonly Counts[]>
 }
 
+/** Events that have a metric of their own begin so. */
+const upstream = 'upstream-'
+
+function isUpstream(event: CountedEvent): boolean {
+  return event.startsWith(upstream)
+}
+
 /** @param nowMs present time, milliseconds since the epoch */
 export function createMetrics(nowMs: () => number, options: MetricsOptions = {}): Metrics {
   const registry = new Registry()
@@ -63,7 +70,9 @@ export function createMetrics(nowMs: () => number, options: MetricsOptions = {})
     ['waymark_response_bytes_total', 'Bytes of response bodies and opaque connections, to clients.', 'counter', fromSeries(2)],
     ['waymark_request_duration_seconds', 'From the head of the request to the end of the answer.', 'histogram', each(({ timings }) => [...timings.values()].flatMap(histogram))],
     ['waymark_events_total', 'Retries, mirrored copies, connections and what was dropped.', 'counter',
-      each(({ waypoint, events: counts }) => events.map((event, at) => ({ labels: { waypoint, event }, value: counts[at] ?? 0 })))],
+      each(({ waypoint, events: counts }) => events.flatMap((event, at) => (isUpstream(event) ? [] : [{ labels: { waypoint, event }, value: counts[at] ?? 0 }])))],
+    ['waymark_upstream_connections_total', 'Connections that were opened to endpoints: in plain, or encrypted by HBONE.', 'counter',
+      each(({ waypoint, events: counts }) => events.flatMap((event, at) => (isUpstream(event) ? [{ labels: { waypoint, transport: event.slice(upstream.length) }, value: counts[at] ?? 0 }] : [])))],
     ['waymark_requests_in_flight', 'Requests being served now.', 'gauge', fromState((state) => state.requestsInFlight)],
     ['waymark_connections', 'Client connections (tunnels) open now.', 'gauge', fromState((state) => state.connections)],
     ['waymark_upstream_pools', 'Endpoints to which connections are kept.', 'gauge', fromState((state) => state.pools)],

@@ -59,6 +59,9 @@ export type CountedEvent =
   | 'connection'
   | 'connection-refused'
   | 'access-log-dropped'
+  /** A connection to an endpoint was opened, see `waymark_upstream_connections_total`. */
+  | 'upstream-plain'
+  | 'upstream-hbone'
 
 /** The trace of one request. All of it does nothing if the trace is not sampled. */
 export interface RequestTrace {

@@ -2,6 +2,7 @@ import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../src/kit/clock.ts'
 import type { Endpoint } from '../../src/model/entries.ts'
+import type { Telemetry } from '../../src/telemetry/telemetry.ts'
 import { formatAuthority } from '../../src/transport/authority.ts'
 import { HboneError, type HboneErrorCode } from '../../src/transport/errors.ts'
 import type { HboneClient } from '../../src/transport/hbone-client.ts'
@@ -15,6 +16,7 @@ export interface DialerOptions {
   readonly connectTimeoutMs: number
   /** Headers of every CONNECT: who we are. */
   readonly headers: Readonly<Record<string, string>>
+  readonly count: Telemetry['count']
 }
 
 const reasons: Readonly<Record<HboneErrorCode, DialError['reason']>> = {
@@ -26,11 +28,17 @@ const reasons: Readonly<Record<HboneErrorCode, DialError['reason']>> = {
 }
 
 /** Connects to endpoints as the configuration says: in plain, or by HBONE to whoever must answer there. */
-export function createDialer({ hbone, clock, connectTimeoutMs, headers }: DialerOptions): DialEndpoint {
-  return (endpoint, options) =>
-    endpoint.transport.kind === 'plain'
-      ? dialPlain(endpoint, options, clock, connectTimeoutMs)
-      : dialHbone(hbone, endpoint, endpoint.transport, { ...options, headers: { ...headers, ...options.headers } })
+export function createDialer({ hbone, clock, connectTimeoutMs, headers, count }: DialerOptions): DialEndpoint {
+  return async (endpoint, options) => {
+    if (endpoint.transport.kind === 'plain') {
+      const socket = await dialPlain(endpoint, options, clock, connectTimeoutMs)
+      count('upstream-plain')
+      return socket
+    }
+    const tunnel = await dialHbone(hbone, endpoint, endpoint.transport, { ...options, headers: { ...headers, ...options.headers } })
+    count('upstream-hbone')
+    return tunnel
+  }
 }
 
 async function dialHbone(
