@@ -75,6 +75,7 @@ describe('a namespace of hostile objects', function () {
         if (object !== undefined) plane.server.put({ ...object, metadata: { ...object.metadata, annotations: { ...object.metadata.annotations as object, round: String(round) } } })
       }
     })
-    assert.ok(median(disturbed) <= quiet * 5 + 50, `${median(disturbed).toFixed(0)} ms among hostile objects, ${quiet.toFixed(0)} ms without them`)
+    // The bound is far above what a busy machine needs: work that grows with what is hostile takes many seconds.
+    assert.ok(median(disturbed) <= quiet * 5 + 1_500, `${median(disturbed).toFixed(0)} ms among hostile objects, ${quiet.toFixed(0)} ms without them`)
   })
 })
