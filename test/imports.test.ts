@@ -16,11 +16,13 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/infra': ['src/kit', 'src/model', 'src/api', 'src/kube', 'src/sources'],
   'src/publish': ['src/kit', 'src/model', 'src/transport'],
   'src/connect': ['src/kit', 'src/model', 'src/transport', 'src/telemetry', 'src/publish'],
+  'src/policy': ['src/kit', 'src/model'],
+  'src/node': ['src/kit', 'src/model', 'src/policy', 'src/transport', 'src/telemetry', 'src/publish'],
   'ca': ['src/kit', 'src/model', 'src/telemetry'],
   'crds': ['src/kit', 'src/model', 'src/api'],
-  'waypoint': ['src/kit', 'src/model', 'src/transport', 'src/telemetry', 'src/publish'],
-  'src/control': ['src/kit', 'src/model', 'src/api', 'src/kube', 'src/status', 'src/infra', 'src/transport', 'src/telemetry', 'src/translate', 'src/sources', 'src/publish', 'src/connect', 'ca', 'crds', 'waypoint'],
-  'src/cli': ['src/kit', 'src/model', 'src/api', 'src/kube', 'src/status', 'src/infra', 'src/transport', 'src/telemetry', 'src/translate', 'src/sources', 'src/publish', 'src/connect', 'src/control', 'ca', 'crds', 'waypoint'],
+  'waypoint': ['src/kit', 'src/model', 'src/policy', 'src/transport', 'src/telemetry', 'src/publish'],
+  'src/control': ['src/kit', 'src/model', 'src/api', 'src/kube', 'src/status', 'src/infra', 'src/transport', 'src/telemetry', 'src/translate', 'src/sources', 'src/publish', 'src/connect', 'src/policy', 'src/node', 'ca', 'crds', 'waypoint'],
+  'src/cli': ['src/kit', 'src/model', 'src/api', 'src/kube', 'src/status', 'src/infra', 'src/transport', 'src/telemetry', 'src/translate', 'src/sources', 'src/publish', 'src/connect', 'src/policy', 'src/node', 'src/control', 'ca', 'crds', 'waypoint'],
 }
 
 /** Packages that only some rooms may import, because of their weight or their job. */
