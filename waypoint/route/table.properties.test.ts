@@ -286,6 +286,6 @@ describe('a table of 5,000 rules', () => {
       table.find(get(path)),
       undefined,
     )
-    assert.ok(performance.now() - startMs < 1_000)
+    assert.ok(performance.now() - startMs < 5_000)
   })
 })

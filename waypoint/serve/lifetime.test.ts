@@ -154,6 +154,6 @@ describe('a waypoint, while things change,', () => {
     const edited = entries.map((each) => (each.kind === 'routes' && each.service.name === 's7' ? { ...each, routes: rules(6) } : each))
     const again = performance.now()
     rig.configure(edited)
-    assert.ok(performance.now() - again < 1000)
+    assert.ok(performance.now() - again < 3000)
   })
 })
