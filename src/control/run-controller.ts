@@ -50,6 +50,8 @@ export async function runController(options: RunControllerOptions): Promise<Runn
   const metrics = createMetrics(clock.now, { process: true })
   const { version } = options
   if (version !== undefined) metrics.register(buildInfo(version))
+  // Once, however often the start is tried: a metric can not be registered twice.
+  const counters = controllerCounters(metrics, clock.now)
   const client = createKubeClient(options.kubeConfig)
   const lines: string[] = []
   const closers: (() => unknown)[] = [client.close]
@@ -74,7 +76,7 @@ export async function runController(options: RunControllerOptions): Promise<Runn
     })
     controller = await whenAnswered(() => startController({
       client, clock, readiness, pod: options.pod, podIp: options.podIp, installation: options.installation, svidLifetimeMs: options.svidLifetimeMs,
-      ownCaSecret: options.ownCaSecret, host, port: options.controlPort, counters: controllerCounters(metrics, clock.now), log,
+      ownCaSecret: options.ownCaSecret, host, port: options.controlPort, counters, log,
     }), options, readiness.register('API server', 'it has not been asked yet'))
     if (controller === undefined) {
       for (const close of closers.reverse()) await close()

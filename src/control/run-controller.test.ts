@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict'
+import { startApiServer, type ApiServer } from '../../test/simulated/api-server.ts'
+import { runController, type RunControllerOptions } from './run-controller.ts'
+import { until } from './testing/world.ts'
+
+describe('the controller\'s process', () => {
+  let server: ApiServer
+  beforeEach(async () => {
+    server = await startApiServer()
+  })
+  afterEach(() => server.close())
+
+  const options = (log: string[], changes: Partial<RunControllerOptions> = {}): RunControllerOptions => ({
+    kubeConfig: () => server.kubeConfig(), pod: 'controller-0',
+    installation: { namespace: 'waymark-system', image: 'waymark:test', imagePullPolicy: 'Never', imagePullSecrets: [], trustDomain: 'cluster.local', accessLog: 'none' },
+    svidLifetimeMs: 3_600_000, host: '127.0.0.1', controlPort: 0, readyPort: 0, metricsPort: 0, stopped: new Promise(() => {}), log: (line) => log.push(line), ...changes,
+  })
+
+  it('waits for an API server that does not serve it yet, however often it must ask', async () => {
+    const log: string[] = []
+    let asked = 0
+    const end = server.fault({ on: ({ path }) => path.includes('/secrets') && ++asked > 0, status: 503 })
+    const starting = runController(options(log))
+    await until('it has tried again', () => asked >= 2 || log.length >= 2)
+    end()
+    const running = await starting
+    assert.ok(running !== undefined)
+    await running.close()
+    assert.match(log[0] ?? '', /trying again/)
+  })
+
+  it('gives up at once when it is stopped while it waits', async () => {
+    server.fault({ on: () => true, status: 503 })
+    let stop = (): void => {}
+    const log: string[] = []
+    const starting = runController(options(log, { stopped: new Promise((resolve) => (stop = resolve)) }))
+    await until('it waits', () => log.length > 0)
+    stop()
+    assert.equal(await starting, undefined)
+  })
+})
