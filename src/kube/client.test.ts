@@ -179,6 +179,8 @@ describe('createKubeClient', () => {
         'PUT /api/v1/namespaces/shop/configmaps/settings',
         'PUT /api/v1/namespaces/shop/configmaps/settings/status?dryRun=All',
       ])
+      // By which the API server names the field manager.
+      assert.ok(seen.every(({ headers }) => headers['user-agent'] === 'waymark'))
       assert.deepEqual(JSON.parse(seen[0]?.body ?? ''), configMap)
       assert.equal(seen[0]?.headers['content-type'], 'application/json')
       assert.equal(seen[0].headers.authorization, 'Bearer token-1')

@@ -1,6 +1,7 @@
 import { Agent, request, type RequestOptions } from 'node:https'
 import { Agent as PlainAgent, request as requestPlain, type IncomingMessage } from 'node:http'
 import { KubernetesObjectApi, type KubeConfig, type RequestContext, type ResponseContext } from '@kubernetes/client-node'
+import { install } from '../model/install.ts'
 import { KubeError, kubeError } from './errors.ts'
 import type { KubeObject } from './object.ts'
 import { objectPath, parentPath, type KubeRef } from './paths.ts'
@@ -78,6 +79,7 @@ export function createKubeClient(load: () => KubeConfig): KubeClient {
       const send = base.protocol === 'http:' ? requestPlain : request
       const sent = send(url, { ...given, method: 'GET', signal }, resolve)
       sent.setHeader('accept', 'application/json')
+      sent.setHeader('user-agent', install.fieldManager)
       // On, not once: an abort may follow a reset.
       sent.on('error', (error) => reject(new KubeError(0, '', `GET ${path}: ${error.message}`, undefined, { cause: error })))
       sent.end()
@@ -169,6 +171,8 @@ class Writer extends KubernetesObjectApi {
       context.setUrl(context.getUrl().replace(/(?<!:)\/\//, '/'))
       context.setHeaderParam('content-type', contentType)
       context.setHeaderParam('accept', 'application/json')
+      // The API server takes it for the field manager of writes that name none.
+      context.setHeaderParam('user-agent', install.fieldManager)
       context.setBody(JSON.stringify(body))
       context.setSignal(AbortSignal.timeout(requestTimeoutMs))
       await this.configuration.authMethods.default?.applySecurityAuthentication(context)
