@@ -30,8 +30,8 @@ export interface ControllerClientOptions {
   readonly firstPauseMs?: number
   /** How long a stream serves before it is replaced by another one, milliseconds. Absent: until it ends. */
   readonly moveAfterMs?: (dialled: Dialled) => number
-  /** Takes each configuration over; it runs when this returns, and is acknowledged then. */
-  readonly onSnapshot: (snapshot: Snapshot) => void
+  /** Takes each configuration over; it runs when this returns, or, of a promise, when that is fulfilled, and is acknowledged then. */
+  readonly onSnapshot: (snapshot: Snapshot) => unknown
   /** Told what runs, each time that a controller says so. */
   readonly onConfirmed?: (running: Kept) => void
   readonly onBundle: (trustBundlePem: readonly string[]) => void
@@ -64,7 +64,8 @@ export function createControllerClient(options: ControllerClientOptions): Contro
   const { clock, onTrouble } = options
   const random = options.random ?? Math.random
   let known = options.kept
-  let delivered: Snapshot | undefined
+  /** What was handed over last, and its promise to run, if there is one. */
+  let delivered: { readonly snapshot: Snapshot; readonly runs: unknown } | undefined
   let heardAtMs: number | undefined
   let current: Link | undefined
   /** On its way to replace `current`. */
@@ -81,19 +82,31 @@ export function createControllerClient(options: ControllerClientOptions): Contro
   // Asked through a function because it changes across awaits.
   const isClosed = (): boolean => closed
 
-  const deliver = (link: Link, { snapshot, hash }: Kept): boolean => {
+  const deliver = (link: Link, state: Kept): boolean | Promise<boolean> => {
+    const { snapshot } = state
     served.add(link)
     if (link === next) takeOver(link)
     if (link !== current) return false
-    known = { snapshot, hash }
-    try {
-      if (delivered !== snapshot) options.onSnapshot(snapshot)
-      delivered = snapshot
-      options.onConfirmed?.(known)
+    known = state
+    const confirm = (): boolean => {
+      if (!isClosed()) options.onConfirmed?.(state)
       return true
-    } catch (error) {
+    }
+    const failed = (error: unknown): boolean => {
       onTrouble(`the configuration could not be taken over: ${error instanceof Error ? error.message : String(error)}`)
       return false
+    }
+    try {
+      if (delivered?.snapshot !== snapshot) delivered = { snapshot, runs: options.onSnapshot(snapshot) }
+      const { runs } = delivered
+      if (!(runs instanceof Promise)) return confirm()
+      return runs.then(confirm).catch((error: unknown) => {
+        // Whoever brings it again has it handed over again.
+        if (delivered?.runs === runs) delivered = undefined
+        return failed(error)
+      })
+    } catch (error) {
+      return failed(error)
     }
   }
 

@@ -9,7 +9,7 @@ import { createControllerClient, type ControllerClient } from './client.ts'
 import { keepAliveMs } from './control-tls.ts'
 import { dialAny, dialController, systemResolve, type Resolve } from './dial.ts'
 import { openKeptState } from './kept.ts'
-import { createSigner, type Dialled } from './link.ts'
+import { createSigner, type Dialled, type Kept } from './link.ts'
 import type { ClientMessage, ServerMessage } from './messages.ts'
 import type { Subscriber } from './slice.ts'
 import { readToken } from './token.ts'
@@ -34,8 +34,11 @@ export interface JoinOptions {
   readonly pod?: string | undefined
   readonly clock: Clock
   readonly random?: () => number
-  /** Takes each configuration over, the first one before `joinMesh` resolves; it is acknowledged when this returns. */
-  readonly onSnapshot: (snapshot: Snapshot) => void
+  /**
+   * Takes each configuration over, the first one before `joinMesh` resolves; it is acknowledged when this returns, or, of a promise, when
+   * that is fulfilled. `joinMesh` does not wait for that.
+   */
+  readonly onSnapshot: (snapshot: Snapshot) => unknown
   /** Told what is wrong, the same thing once; it goes on trying. */
   readonly onTrouble: (message: string) => void
   /** Gives the wait for the first configuration up. */
@@ -87,7 +90,8 @@ export async function joinMesh(options: JoinOptions): Promise<Member> {
   const stream: { client?: ControllerClient } = {}
   /** The controller refused our certificate: the next one must come by token alone. */
   let distrusted = false
-  let delivered: Snapshot | undefined
+  /** What was handed over last, and its promise to run, if there is one. */
+  let delivered: { readonly snapshot: Snapshot; readonly runs: unknown } | undefined
   let source: 'controller' | 'kept' = 'kept'
 
   const dial = async (shown: () => Credentials | undefined, avoid?: string): Promise<Dialled> => {
@@ -125,10 +129,18 @@ export async function joinMesh(options: JoinOptions): Promise<Member> {
   const stopKeeping = keeper.onChange(kept.keepCredentials)
 
   const first = Promise.withResolvers<undefined>()
-  const deliver = (snapshot: Snapshot): void => {
-    if (snapshot !== delivered) options.onSnapshot(snapshot)
-    delivered = snapshot
+  const deliver = (snapshot: Snapshot): unknown => {
+    if (snapshot !== delivered?.snapshot) {
+      const runs = options.onSnapshot(snapshot)
+      delivered = { snapshot, runs }
+      if (runs instanceof Promise) {
+        runs.catch(() => {
+          if (delivered?.runs === runs) delivered = undefined
+        })
+      }
+    }
     first.resolve(undefined)
+    return delivered.runs
   }
   const connection = createControllerClient({
     dial: (avoid) => dial(keeper.current, avoid),
@@ -167,7 +179,14 @@ export async function joinMesh(options: JoinOptions): Promise<Member> {
     await kept.close()
   }
   const { slice } = kept
-  const cancel = slice === undefined ? () => {} : clock.after(options.patienceMs ?? 3_000, () => deliver(slice.snapshot))
+  const deliverKept = async ({ snapshot }: Kept): Promise<void> => {
+    try {
+      await deliver(snapshot)
+    } catch (error) {
+      trouble.say(`the configuration that was kept could not be taken over: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+  const cancel = slice === undefined ? () => {} : clock.after(options.patienceMs ?? 3_000, () => void deliverKept(slice))
   try {
     await untilAborted(first.promise, signal)
   } catch (error) {

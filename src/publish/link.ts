@@ -34,8 +34,8 @@ export interface LinkOptions {
   readonly token: (() => Promise<string>) | undefined
   /** Whatever the controller says is a sign that it is there. */
   readonly onWord: () => void
-  /** The slice is another now, or the first update says that it is the same. @returns whether it runs, and may be acknowledged */
-  readonly onState: (state: Kept) => boolean
+  /** The slice is another now, or the first update says that it is the same. @returns whether it runs, and may be acknowledged; a promise if that takes time */
+  readonly onState: (state: Kept) => boolean | Promise<boolean>
   readonly onBundle: (trustBundlePem: readonly string[]) => void
   readonly onDrain: () => void
   readonly onRefused: (message: string, cause: RefusalCause | undefined) => void
@@ -73,7 +73,12 @@ export function openLink(dialled: Dialled, options: LinkOptions): Link {
   const update = ({ fresh, changes, version, hash }: Update): void => {
     // Entries that are the same stay the same objects, and with them whatever the data plane has learnt about them.
     snapshot = apply(snapshot, fresh ? delta(snapshot, new Map(changes.put)) : changes)
-    if (options.onState({ snapshot, hash })) wire.send({ type: 'ack', version, hash })
+    const acknowledge = (runs: boolean): void => {
+      if (runs) wire.send({ type: 'ack', version, hash })
+    }
+    const runs = options.onState({ snapshot, hash })
+    if (typeof runs === 'boolean') acknowledge(runs)
+    else void runs.then(acknowledge)
   }
 
   wire.onMessage((message) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { createServer, connect, type AddressInfo, type Socket } from 'node:net'
-import { Duplex, PassThrough } from 'node:stream'
+import { Duplex, duplexPair, PassThrough } from 'node:stream'
 import { systemClock } from '../kit/clock.ts'
 import type { Issued } from '../model/credentials.ts'
 import { entryKey, type Entry } from '../model/entries.ts'
@@ -8,6 +8,7 @@ import type { Snapshot } from '../model/snapshot.ts'
 import { createControllerClient, type ControllerClient, type ControllerClientOptions } from './client.ts'
 import { createPublisher, type Publisher } from './publisher.ts'
 import { serveStream, serveSubscriber } from './server.ts'
+import type { ClientMessage, ServerMessage } from './messages.ts'
 import { createWire } from './wire.ts'
 
 const identity = { trustDomain: 'cluster.local', namespace: 'shop', serviceAccount: 'till' }
@@ -93,6 +94,41 @@ describe('the stream between controller and data plane', () => {
     publisher.publish(snapshotOf(service(2)))
     await until(() => seen.length === 2)
     assert.deepEqual(seen.map((each) => [...each.values()]), [[service(1)], [service(2)]])
+  })
+
+  it('acknowledges what takes time only when it runs, and what could not be taken over never', async () => {
+    const [ours, theirs] = duplexPair()
+    const acknowledged: number[] = []
+    const wire = createWire<ClientMessage, ServerMessage>(theirs)
+    wire.onMessage((message) => {
+      if (message.type === 'ack') acknowledged.push(message.version)
+    })
+    const begun: PromiseWithResolvers<undefined>[] = []
+    const troubles: string[] = []
+    const confirmed: string[] = []
+    client({
+      dial: () => Promise.resolve(ours),
+      onSnapshot: () => {
+        const made = Promise.withResolvers<undefined>()
+        begun.push(made)
+        return made.promise
+      },
+      onConfirmed: ({ hash }) => confirmed.push(hash),
+      onTrouble: (message) => troubles.push(message),
+    })
+    const bring = (version: number): void => {
+      const entry = service(version)
+      wire.send({ type: 'update', version, fresh: false, hash: `h${version}`, changes: { put: [[entryKey(entry), entry]], remove: [] } })
+    }
+    for (const version of [1, 2, 3]) bring(version)
+    await until(() => begun.length === 3)
+    begun[0]?.resolve(undefined)
+    await until(() => acknowledged.length === 1)
+    begun[1]?.reject(new Error('no thread took it'))
+    begun[2]?.resolve(undefined)
+    await until(() => acknowledged.length === 2)
+    assert.deepEqual([acknowledged, confirmed], [[1, 3], ['h1', 'h3']])
+    assert.deepEqual(troubles, ['the configuration could not be taken over: no thread took it'])
   })
 
   it('signs certificates for the identity of the stream, and passes on what the CA says', async () => {
