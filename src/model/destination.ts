@@ -11,6 +11,8 @@ export interface DestinationIndex {
   readonly snapshot: Snapshot
   readonly services: ReadonlyMap<string, ServiceEntry>
   readonly workloads: ReadonlyMap<string, WorkloadEntry>
+  /** The active waypoint of each namespace that has one. */
+  readonly waypoints: ReadonlyMap<string, WaypointEntry>
 }
 
 /** Where a caller's connection goes, and by which rule. */
@@ -29,19 +31,28 @@ export type Decision =
   | { readonly kind: 'workload'; readonly workload: WorkloadEntry; readonly address: string; readonly port: number }
   | { readonly kind: 'refused'; readonly reason: ReasonCode; readonly detail: string }
 
+/** Where a captured connection goes: as `Decision`, or to an address that the mesh does not know, in plain. */
+export type CapturedDecision = Decision | { readonly kind: 'outside'; readonly address: string; readonly port: number }
+
+/** What becomes of captured connections to addresses that are neither a Service's nor a pod's; a setting of the mesh. */
+export type UnknownDestinations = 'pass' | 'refuse'
+
 /** Makes the index of a Snapshot: one pass over its entries. */
 export function indexDestinations(snapshot: Snapshot, clusterDomain = 'cluster.local'): DestinationIndex {
   const services = new Map<string, ServiceEntry>()
   const workloads = new Map<string, WorkloadEntry>()
+  const waypoints = new Map<string, WaypointEntry>()
   for (const entry of snapshot.values()) {
     if (entry.kind === 'service') {
       services.set(`${entry.name}.${entry.namespace}.svc.${clusterDomain}`, entry)
       for (const address of entry.clusterIPs) services.set(address, entry)
     } else if (entry.kind === 'workload') {
       for (const address of entry.addresses) workloads.set(address, entry)
+    } else if (entry.kind === 'waypoint' && !waypoints.has(entry.namespace)) {
+      waypoints.set(entry.namespace, entry)
     }
   }
-  return { snapshot, services, workloads }
+  return { snapshot, services, workloads, waypoints }
 }
 
 /**
@@ -50,6 +61,8 @@ export function indexDestinations(snapshot: Snapshot, clusterDomain = 'cluster.l
  * @returns the full name or the address
  */
 export function resolveHost(host: string, namespace: string, clusterDomain = 'cluster.local'): string {
+  // A captured connection's destination, spelled as the system spells it.
+  if (isIP(host) !== 0) return host.toLowerCase()
   const name = host.replace(/^\[(.*)\]$/, '$1').toLowerCase().replace(/\.$/, '')
   if (isIP(name) !== 0) return name
   if (name.endsWith(`.svc.${clusterDomain}`)) return name
@@ -92,6 +105,19 @@ export function decide(index: DestinationIndex, caller: Identity, host: string, 
   return { kind: 'waypoint', level: waypoint.level, waypoint: waypoint.entry, service, port: servicePort, authority }
 }
 
+/**
+ * Decides where a captured connection goes, as `decide` does. Only an address that nothing in the mesh has can be passed through: a port
+ * that a known Service lacks, and a Service whose waypoint or endpoints are away, are refused whatever the setting says.
+ * @param address original destination, an IP address without brackets
+ */
+export function decideCaptured(
+  index: DestinationIndex, caller: Identity, address: string, port: number, unknown: UnknownDestinations,
+): CapturedDecision {
+  if (index.services.has(address) || index.workloads.has(address)) return decide(index, caller, address, port)
+  if (unknown === 'pass') return { kind: 'outside', address, port }
+  return { kind: 'refused', reason: 'unknown-destination', detail: `${address} is not a Service or a pod of this mesh` }
+}
+
 interface ChosenWaypoint {
   readonly level: 'producer' | 'consumer'
   readonly key: string
@@ -100,8 +126,7 @@ interface ChosenWaypoint {
 
 function waypointFor(index: DestinationIndex, caller: Identity, service: ServiceEntry, port: number): ChosenWaypoint | undefined {
   if (caller.namespace !== service.namespace && index.snapshot.has(routesKey('consumer', caller.namespace, service, port))) {
-    const own = [...index.snapshot.values()].find((entry) => entry.kind === 'waypoint' && entry.namespace === caller.namespace)
-    return { level: 'consumer', key: `waypoint of namespace ${caller.namespace}`, entry: own as WaypointEntry | undefined }
+    return { level: 'consumer', key: `waypoint of namespace ${caller.namespace}`, entry: index.waypoints.get(caller.namespace) }
   }
   if (service.waypoint === undefined) return undefined
   return { level: 'producer', key: service.waypoint, entry: index.snapshot.get(service.waypoint) as WaypointEntry | undefined }

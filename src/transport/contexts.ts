@@ -44,20 +44,23 @@ export interface ClientContext {
   readonly bundle: TrustBundle
 }
 
+const contexts = new WeakMap<Credentials, ClientContext>()
+
 /**
  * Gives the client context of the present credentials; built once for each set of credentials, since building costs as much
- * as a handshake.
+ * as a handshake, and shared by every client of theirs.
  */
 export function clientContexts(source: CredentialSource): () => ClientContext {
-  let present: ClientContext | undefined
   return () => {
     const credentials = source.current()
-    if (present?.credentials !== credentials) {
+    let present = contexts.get(credentials)
+    if (present === undefined) {
       present = {
         credentials,
         context: createSecureContext(contextOptions(credentials)),
         bundle: parseTrustBundle(credentials.trustBundlePem),
       }
+      contexts.set(credentials, present)
     }
     return present
   }

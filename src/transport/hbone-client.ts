@@ -22,6 +22,8 @@ export const defaultHboneClientLimits: HboneClientLimits = {
  * succession may take two tries each.
  */
 const maxTries = 5
+/** Sessions with one peer that exist only to keep tunnels away from bulk ones. */
+const maxBulkSessions = 8
 /** Milliseconds before a second try, more before a third, with jitter. */
 const retryMs = 20
 
@@ -58,6 +60,11 @@ export interface HboneClient {
    * Rejects with `HboneError`, or with the signal's reason.
    */
   readonly connect: (request: TunnelRequest) => Promise<Duplex>
+  /**
+   * Says that a tunnel moves much data: new tunnels keep away from its session while it lives, so that they do not wait behind it.
+   * @param tunnel as `connect` gave it
+   */
+  readonly markBulk: (tunnel: Duplex) => void
   readonly stats: () => { readonly sessions: number; readonly tunnels: number }
   /** Refuses new tunnels and waits for the present ones; what is left after `deadlineMs` is cut. */
   readonly drain: (deadlineMs?: number) => Promise<void>
@@ -72,6 +79,7 @@ export function createHboneClient(options: HboneClientOptions): HboneClient {
   /** Sessions that take tunnels, by peer; retired ones are only in `all`. */
   const pools = new Map<string, ClientSession[]>()
   const all = new Set<ClientSession>()
+  const sessionOf = new WeakMap<Duplex, ClientSession>()
   let closing = false
   let onEmpty: (() => void) | undefined
 
@@ -84,7 +92,7 @@ export function createHboneClient(options: HboneClientOptions): HboneClient {
   const pick = (key: string, request: TunnelRequest, ids: readonly string[]): ClientSession => {
     const usable = (pools.get(key) ?? []).filter((each) => each.usable())
     // The first with room, so that tunnels share records and system calls and further sessions run idle.
-    const found = usable.find((each) => each.room() > 0)
+    const found = usable.find((each) => each.room() > 0 && each.bulk() === 0) ?? leastBulk(usable)
     if (found !== undefined) return found
     if (usable.length >= limits.maxSessionsPerPeer) {
       throw new HboneError('refused', `${usable.length} sessions with the peer are full`, { status: 503, reason: 'overload', sent: false })
@@ -106,6 +114,13 @@ export function createHboneClient(options: HboneClientOptions): HboneClient {
     return session
   }
 
+  /** Sessions with bulk tunnels are shared only when there are several of them: each further one costs a handshake. */
+  const leastBulk = (usable: readonly ClientSession[]): ClientSession | undefined => {
+    const withRoom = usable.filter((each) => each.room() > 0)
+    if (withRoom.length < maxBulkSessions) return undefined
+    return withRoom.reduce((least, each) => (each.bulk() < least.bulk() ? each : least))
+  }
+
   const attempt = async (key: string, request: TunnelRequest, ids: readonly string[]): Promise<Duplex> => {
     for (;;) {
       const session = pick(key, request, ids)
@@ -117,7 +132,11 @@ export function createHboneClient(options: HboneClientOptions): HboneClient {
         throw error
       }
       // The peer may allow fewer tunnels than we thought before its settings came.
-      if (session.usable() && session.room() >= 0) return await session.open(request.authority, request.headers ?? {}, request.signal)
+      if (session.usable() && session.room() >= 0) {
+        const tunnel = await session.open(request.authority, request.headers ?? {}, request.signal)
+        sessionOf.set(tunnel, session)
+        return tunnel
+      }
       session.release()
     }
   }
@@ -142,6 +161,12 @@ export function createHboneClient(options: HboneClientOptions): HboneClient {
         }
         await pause(clock, retryMs * tries * (0.5 + random()))
       }
+    },
+    markBulk: (tunnel) => {
+      const session = sessionOf.get(tunnel)
+      if (session === undefined || tunnel.destroyed || !sessionOf.delete(tunnel)) return
+      session.addBulk(1)
+      tunnel.once('close', () => session.addBulk(-1))
     },
     stats: () => ({ sessions: all.size, tunnels: [...all].reduce((sum, each) => sum + each.reserved(), 0) }),
     drain: async (deadlineMs) => {

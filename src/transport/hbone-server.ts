@@ -37,6 +37,9 @@ export const defaultHboneServerLimits: HboneServerLimits = {
   pingIntervalMs: 10_000,
 }
 
+/** Connections that may wait to be accepted. */
+const backlog = 4096
+
 /** A tunnel that a verified peer asks for. Exactly one of `accept` and `refuse` is to be called, soon: the peer waits. */
 export interface IncomingTunnel {
   readonly peer: Identity
@@ -75,10 +78,12 @@ export interface HboneRefusal {
 
 export interface HboneServerOptions {
   readonly credentials: CredentialSource
-  /** An IP address; `::` also takes IPv4. */
-  readonly host: string
-  /** 0 = any. */
-  readonly port: number
+  /** An IP address; `::` also takes IPv4. Left out with `fd`. */
+  readonly host?: string
+  /** 0 = any. Left out with `fd`. */
+  readonly port?: number
+  /** A bound socket to listen on instead, for example one of another network namespace; the server owns it from then on. */
+  readonly fd?: number
   /** Lets several threads or processes listen on one port. */
   readonly reusePort?: boolean
   readonly clock: Clock
@@ -202,10 +207,14 @@ export async function listenHbone(options: HboneServerOptions): Promise<HboneSer
 
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host: options.host, port: options.port, reusePort: options.reusePort ?? false, backlog: 4096 }, () => {
+    const listening = (): void => {
       server.off('error', reject)
       resolve()
-    })
+    }
+    const { fd, host, port, reusePort = false } = options
+    // Beside `fd`, Node reads the backlog only from an argument of its own.
+    if (fd !== undefined) server.listen({ fd }, backlog, listening)
+    else server.listen({ host, port, reusePort, backlog }, listening)
   }).catch((error: unknown) => {
     stopWatching()
     throw error
@@ -241,8 +250,18 @@ export async function listenHbone(options: HboneServerOptions): Promise<HboneSer
   }
 }
 
-function trustOf(credentials: Credentials): Pick<PeerCheck, 'bundle' | 'intermediates'> {
-  return { bundle: parseTrustBundle(credentials.trustBundlePem), intermediates: certificatesInPem(credentials.certificateChainPem).slice(1) }
+type Trust = Pick<PeerCheck, 'bundle' | 'intermediates'>
+
+const trusts = new WeakMap<Credentials, Trust>()
+
+/** Read once for each set of credentials, which many servers may share. */
+function trustOf(credentials: Credentials): Trust {
+  let trust = trusts.get(credentials)
+  if (trust === undefined) {
+    trust = { bundle: parseTrustBundle(credentials.trustBundlePem), intermediates: certificatesInPem(credentials.certificateChainPem).slice(1) }
+    trusts.set(credentials, trust)
+  }
+  return trust
 }
 
 function incoming(

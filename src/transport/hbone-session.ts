@@ -49,6 +49,9 @@ export interface ClientSession {
   /** Gives a reservation back that `open` was not called for. */
   readonly release: () => void
   readonly reserved: () => number
+  /** Tunnels that move much data. */
+  readonly bulk: () => number
+  readonly addBulk: (count: 1 | -1) => void
   /**
    * Asks for a tunnel under a reservation, which ends with the tunnel.
    * Rejects with `HboneError`, or with the signal's reason.
@@ -64,6 +67,7 @@ export function openSession({ socket, context, wanted, clock, limits, onGone }: 
   let phase: 'opening' | 'open' | 'retired' | 'gone' = 'opening'
   let http2: ClientHttp2Session | undefined
   let reserved = 0
+  let bulk = 0
   let goawayLastId = Infinity
   let cancelIdle: Cancel = () => {}
   let cancelExpiry: Cancel = () => {}
@@ -225,6 +229,8 @@ export function openSession({ socket, context, wanted, clock, limits, onGone }: 
     },
     release,
     reserved: () => reserved,
+    bulk: () => bulk,
+    addBulk: (count) => { bulk += count },
     open,
     retire,
     destroy: () => end(new HboneError('session-lost', 'the session was closed', { sent: true })),

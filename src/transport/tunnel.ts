@@ -38,12 +38,19 @@ export function reset(stream: Duplex): void {
   stream.destroy(new Error('the tunnel was reset'))
 }
 
+export interface SpliceOptions {
+  /** Bytes, both directions together, from which on a splice counts as bulk. */
+  readonly bulkBytes?: number
+  /** Called once when that many have passed. */
+  readonly onBulk?: () => void
+}
+
 /**
  * Joins two byte streams until both ended. Ends are passed on by halves, so both must be made with `allowHalfOpen`; a reset on
  * either side resets the other. A slow reader stops the sender: no more than the two streams' own buffers is held.
  * Both streams belong to the splice from now on.
  */
-export function splice(a: Duplex, b: Duplex): Splice {
+export function splice(a: Duplex, b: Duplex, { bulkBytes = Infinity, onBulk }: SpliceOptions = {}): Splice {
   const { promise: done, resolve } = Promise.withResolvers<SpliceResult>()
   let open = 2
   let resetBy: 'a' | 'b' | undefined
@@ -78,12 +85,19 @@ export function splice(a: Duplex, b: Duplex): Splice {
   }
   join(a, b, 'a')
   join(b, a, 'b')
+  let bulkAt = bulkBytes
+  const tellBulk = (): void => {
+    bulkAt = Infinity
+    onBulk?.()
+  }
   a.on('data', (chunk: Buffer) => {
     bytesAtoB += chunk.length
+    if (bytesAtoB + bytesBtoA >= bulkAt) tellBulk()
     if (!b.write(chunk)) a.pause()
   })
   b.on('data', (chunk: Buffer) => {
     bytesBtoA += chunk.length
+    if (bytesAtoB + bytesBtoA >= bulkAt) tellBulk()
     if (!a.write(chunk)) b.pause()
   })
   a.resume()
