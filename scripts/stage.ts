@@ -6,10 +6,10 @@ import { basename, join } from 'node:path'
 const compiled = ['src', 'waypoint', 'ca', 'crds'] as const
 
 /** What the code reads at run time besides itself, and what a licence asks for. */
-const copied = ['Dockerfile', 'LICENSE', 'package-lock.json', 'crds/gateway-api', 'deploy/kustomize'] as const
+const copied = ['Dockerfile', 'LICENSE', 'crds/gateway-api', 'deploy/kustomize', 'src/node/cni/waymark-cni.sh'] as const
 
 /** Files of packages that nothing reads at run time. Licences stay. */
-const uselessFile = /\.(?:d\.[cm]?ts|map|[cm]?ts|tsbuildinfo|flow)$|^(?:readme|changelog|changes|history|contributing|security|authors|agents|claude)(?:\.\w+)?$|^(?:\.(?:eslint|prettier|editor|travis|github|nyc|npm).*|tsconfig.*\.json)$/i
+const uselessFile = /\.(?:d\.[cm]?ts|map|[cm]?ts|tsbuildinfo|flow|cc|hh|inc|asm|S)$|^(?:readme|changelog|changes|history|contributing|security|authors|agents|claude)(?:\.\w+)?$|^(?:\.(?:eslint|prettier|editor|travis|github|nyc|npm).*|tsconfig.*\.json)$/i
 
 /** Folders of packages that nothing reads at run time. */
 const uselessFolder = /^(?:tests?|__tests__|docs?|examples?|benchmarks?|benches|coverage|\.github|\.vscode|typings)$/
@@ -19,6 +19,12 @@ const unused = [
   // The library's bundles for browsers; the code requires `lib`.
   'node_modules/node-forge/dist',
   'node_modules/node-forge/flash',
+  // What koffi would be built from, and its build for another C library.
+  'node_modules/koffi/lib',
+  'node_modules/koffi/vendor',
+  'node_modules/koffi/cnoke.cjs',
+  'node_modules/koffi/src/koffi/CMakeLists.txt',
+  `node_modules/@koromix/koffi-linux-${process.arch}/musl_${process.arch}`,
 ] as const
 
 /** Packages that must not get in: the machine's Node is the base image's. */
@@ -33,16 +39,18 @@ export function stage(root: string, target: string, { dependencies }: { readonly
   compile(root, target)
   for (const path of copied) if (existsSync(join(root, path))) cpSync(join(root, path), join(target, path), { recursive: true })
   writeFileSync(join(target, '.dockerignore'), 'Dockerfile\n.dockerignore\n')
-  writeFileSync(join(target, 'package.json'), `${JSON.stringify(packageOf(root), undefined, 2)}\n`)
+  writeJson(join(target, 'package.json'), packageOf(root))
   const modules = join(target, 'node_modules')
   if (dependencies !== undefined && existsSync(dependencies)) cpSync(dependencies, modules, { recursive: true })
   else {
+    writeJson(join(target, 'package-lock.json'), lockOf(root))
     // Without scripts: no production dependency has one that it needs, and the image's build should run nobody's code.
-    run('npm', ['ci', '--omit=dev', '--omit=optional', '--ignore-scripts', '--no-audit', '--no-fund', '--no-bin-links', '--loglevel=error'], target)
+    // Packages of one platform (koffi's) are taken for what the image runs on: Linux, on a processor like this one.
+    run('npm', ['ci', '--omit=dev', '--os=linux', `--cpu=${process.arch}`, '--ignore-scripts', '--no-audit', '--no-fund', '--no-bin-links', '--loglevel=error'], target)
     prune(modules)
     for (const path of unused) rmSync(join(target, path), { recursive: true, force: true })
+    rmSync(join(target, 'package-lock.json'))
   }
-  rmSync(join(target, 'package-lock.json'))
   for (const path of forbidden) if (existsSync(join(target, path))) throw new Error(`${path} is staged: is it a production dependency now?`)
   chmodSync(join(target, 'src/cli/main.js'), 0o755)
   tryOut(target)
@@ -61,12 +69,32 @@ function compile(root: string, target: string): void {
   rmSync(settings)
 }
 
+interface Package {
+  readonly optionalDependencies?: Readonly<Record<string, string>>
+  readonly [key: string]: unknown
+}
+
 /** The package's description as the image needs it; npm holds it against the lock file. */
-function packageOf(root: string): Readonly<Record<string, unknown>> {
-  const { name, version, description, license, type, engines, dependencies, optionalDependencies, devDependencies } = JSON.parse(
-    readFileSync(join(root, 'package.json'), 'utf8'),
-  ) as Record<string, unknown>
-  return { name, version, private: true, description, license, type, bin: { waymark: 'src/cli/main.js' }, engines, dependencies, optionalDependencies, devDependencies }
+function packageOf(root: string): Package {
+  const { name, version, description, license, type, engines, dependencies, devDependencies } = readJson(join(root, 'package.json')) as Package
+  return { name, version, private: true, description, license, type, bin: { waymark: 'src/cli/main.js' }, engines, dependencies, devDependencies }
+}
+
+/** The lock file without our own optional dependencies: they are Node itself, which the base image has. Those of packages stay. */
+function lockOf(root: string): Package {
+  const lock = readJson(join(root, 'package-lock.json')) as Package & { readonly packages: Readonly<Record<string, Package>> }
+  const { '': self, ...packages } = lock.packages
+  const { optionalDependencies = {}, ...own } = self ?? {}
+  const left = Object.entries(packages).filter(([path]) => !Object.keys(optionalDependencies).some((each) => path === `node_modules/${each}`))
+  return { ...lock, packages: { '': own, ...Object.fromEntries(left) } }
+}
+
+function readJson(path: string): unknown {
+  return JSON.parse(readFileSync(path, 'utf8'))
+}
+
+function writeJson(path: string, value: unknown): void {
+  writeFileSync(path, `${JSON.stringify(value, undefined, 2)}\n`)
 }
 
 /** Takes what does not run out of all packages in a `node_modules`, and in those within them. */

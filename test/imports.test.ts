@@ -35,6 +35,7 @@ const guarded: Readonly<Record<string, readonly string[]>> = {
   '@marcbachmann/cel-js': ['src/api'],
   'yaml': ['src/sources', 'src/cli', 'src/api', 'crds'],
   'commander': ['src/cli'],
+  'koffi': ['src/node'],
   're2js': ['waypoint', 'src/translate', 'src/api', 'src/kit'],
 }
 
@@ -98,6 +99,18 @@ describe('imports', () => {
             wrong.push(`${file} imports ${specifier}`)
           }
         }
+      }
+    }
+    assert.deepEqual(wrong, [])
+  })
+
+  it('keep system calls in src/node/native, and load them for the agent alone', () => {
+    const wrong: string[] = []
+    for (const file of sources) {
+      for (const specifier of importsOf(file)) {
+        const native = specifier === 'koffi' || (specifier.startsWith('.') && normalize(join(dirname(file), specifier)).startsWith('src/node/native/'))
+        const allowed = specifier === 'koffi' ? ['src/node/native/'] : ['src/node/', 'src/control/agent', 'src/cli/agent']
+        if (native && !allowed.some((start) => file.startsWith(start))) wrong.push(`${file} imports ${specifier}`)
       }
     }
     assert.deepEqual(wrong, [])
