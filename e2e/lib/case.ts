@@ -10,6 +10,8 @@ export type Role = string
 export interface Room {
   /** Label `waymark.dev/mesh: enabled`; true by default. */
   readonly mesh?: boolean
+  /** Other labels of the Namespace. */
+  readonly labels?: Readonly<Record<string, string>>
   /** A Gateway `waypoint` and its parameters (data of the ConfigMap); false: none. By default one pod, without autoscaling. */
   readonly waypoint?: false | Readonly<Record<string, string>>
   /** Deployments of the test application, by name, labelled `app: NAME`. */
@@ -35,8 +37,11 @@ export interface App {
 
 export type Place = Readonly<Record<Role, Room>>
 
-/** `traffic`: beside others. `measured` and `disruptive`: alone, in this order after all others. */
-export type Group = 'traffic' | 'measured' | 'disruptive'
+/**
+ * `background`: what takes minutes and disturbs nobody; begins first and runs beside `traffic` and `measured`. `traffic`: beside others.
+ * `measured`: one by one after those of `traffic`. `disruptive`: one by one when all others are done, for they take parts of the mesh away.
+ */
+export type Group = 'background' | 'traffic' | 'measured' | 'disruptive'
 
 /** Something that the mesh does on a cluster: what is there, and what must then be seen. */
 export interface Case {
@@ -54,6 +59,8 @@ export interface Case {
   readonly manifests: readonly KubeObject[]
   /** Routes, by name, that will not be in force when `run` begins: they are not waited for. */
   readonly notInForce?: readonly string[]
+  /** How long certificates must live when it begins; the installation is changed to it. Undefined: it does not matter. */
+  readonly svidLifetimeSeconds?: number
   /** Seconds for `run`; 60 by default. */
   readonly limitSeconds?: number
   /** Throws if something is not as it must be. What it returns, if anything, is printed beside its line. */

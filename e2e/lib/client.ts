@@ -5,6 +5,7 @@ import type {
 import { end, start } from './command.ts'
 import type { Kube } from './kube.ts'
 import { dialogue, type Dialogue } from './lines.ts'
+import { containerOf } from './nodes.ts'
 
 /** Answers of the entry that only say that news of a Service has not reached it yet. */
 const notYet = ['unknown-destination', 'no-configuration', 'no-waypoint', 'no-endpoint'] as const
@@ -52,15 +53,8 @@ export function startClient(kube: Kube, namespace: string, pod = 'client', conta
  * @throws if the pod's container does not run
  */
 export async function startClientOnNode(kube: Kube, namespace: string, pod = 'client', container = 'driver'): Promise<Client> {
-  const { spec, status } = (await kube.get('Pod', namespace, pod)) as unknown as RunningPod
-  const id = status.containerStatuses.find(({ name }) => name === container)?.containerID?.replace(/^\w+:\/\//, '')
-  if (id === undefined) throw new Error(`container ${container} of ${namespace}/${pod} does not run`)
-  return clientOver(start('docker', ['exec', '-i', spec.nodeName, 'crictl', 'exec', '-i', id, ...drive]), namespace, pod)
-}
-
-interface RunningPod {
-  readonly spec: { readonly nodeName: string }
-  readonly status: { readonly containerStatuses: readonly { readonly name: string; readonly containerID?: string }[] }
+  const { node, id } = await containerOf(kube, namespace, pod, container)
+  return clientOver(start('docker', ['exec', '-i', node, 'crictl', 'exec', '-i', id, ...drive]), namespace, pod)
 }
 
 function clientOver(child: ChildProcess, namespace: string, pod: string): Client {

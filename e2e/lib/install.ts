@@ -22,6 +22,9 @@ export interface Installation {
   readonly tookMs: number
 }
 
+/** Selects the controllers' pods. */
+export const controllerPods = 'app.kubernetes.io/name=waymark,app.kubernetes.io/component=controller'
+
 /** Name of the Helm release. */
 export const release = 'waymark'
 
@@ -36,11 +39,18 @@ export async function installCrds(kube: Kube): Promise<void> {
   await kube.kubectl(['wait', '--for=condition=Established', '--timeout=60s', '-f', join(root, 'crds/gateway-api/experimental')], { timeoutMs: 90_000 })
 }
 
-/** Installs by the chart, as users do, and waits until the controllers are available and the GatewayClass is accepted. */
-export async function installMesh(kube: Kube, cluster: string, images: Images, signal: AbortSignal): Promise<Installation> {
+export interface InstallOptions {
+  /** How long certificates of workloads are valid; default: the chart's hour. */
+  readonly svidLifetimeSeconds?: number | undefined
+  readonly signal: AbortSignal
+}
+
+/** Installs by the chart, as users do, or changes what is installed, and waits until the controllers are available and the GatewayClass is accepted. */
+export async function installMesh(kube: Kube, cluster: string, images: Images, { svidLifetimeSeconds, signal }: InstallOptions): Promise<Installation> {
   const start = performance.now()
   const [repository = '', tag = ''] = images.waymark.split(':')
-  const values = [`image.repository=${repository}`, `image.tag=${tag}`].flatMap((value) => ['--set', value])
+  const lifetime = svidLifetimeSeconds === undefined ? [] : [`ca.svidLifetimeSeconds=${svidLifetimeSeconds}`]
+  const values = [`image.repository=${repository}`, `image.tag=${tag}`, ...lifetime].flatMap((value) => ['--set', value])
   await run('helm', [
     'upgrade', '--install', release, join(root, 'deploy/helm/waymark'), '--kubeconfig', kube.kubeconfig, '--namespace', names.namespace, '--create-namespace', ...values,
     '--wait', '--timeout', '120s',

@@ -31,9 +31,9 @@ const smallWaypoint = { replicas: '1', cpuRequest: '10m', memoryRequest: '64Mi' 
 
 /** Everything that a room has, its Namespace first. */
 export function roomObjects(role: Role, room: Room, images: Images): readonly KubeObject[] {
-  const { mesh = true, waypoint = smallWaypoint, apps = {}, client = false, collector = false } = room
+  const { mesh = true, labels = {}, waypoint = smallWaypoint, apps = {}, client = false, collector = false } = room
   return [
-    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: role, labels: { 'waymark.dev/e2e': 'true', ...(mesh ? { 'waymark.dev/mesh': 'enabled' } : {}) } } },
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: role, labels: { 'waymark.dev/e2e': 'true', ...(mesh ? { 'waymark.dev/mesh': 'enabled' } : {}), ...labels } } },
     ...(waypoint === false ? [] : waypointObjects(role, { ...smallWaypoint, ...waypoint })),
     ...Object.entries(apps).map(([name, app]) => appDeployment(role, name, app, images)),
     ...(client ? clientObjects(role, images) : []),

@@ -5,6 +5,7 @@ import { createCluster, deleteCluster, hasCluster, loadImages, root, useCluster 
 import { buildImages, imagesOf } from './images.ts'
 import { installationOf, installCrds, installMesh, restartMesh, type Installation } from './install.ts'
 import { connectKube, type Kube } from './kube.ts'
+import { together } from './wait.ts'
 
 export interface ProvisionOptions {
   readonly cluster: string
@@ -14,6 +15,8 @@ export interface ProvisionOptions {
   readonly keep: boolean
   /** Neither builds nor installs. */
   readonly reuse: boolean
+  /** How long certificates of workloads are valid; default: the chart's hour. */
+  readonly svidLifetimeSeconds?: number
   readonly signal: AbortSignal
   readonly say: (line: string) => void
 }
@@ -33,7 +36,7 @@ const kubeconfigOf = (cluster: string): string => join(folderOf(cluster), 'kubec
 
 /** From nothing to an installed mesh; each step is told with its duration. What was made stays if a step fails: see `dismantle`. */
 export async function provision(options: ProvisionOptions): Promise<Provision> {
-  const { cluster, nodeImage, imageBase, keep, reuse, signal, say } = options
+  const { cluster, nodeImage, imageBase, keep, reuse, svidLifetimeSeconds, signal, say } = options
   const step = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
     const start = performance.now()
     const result = await work()
@@ -44,19 +47,26 @@ export async function provision(options: ProvisionOptions): Promise<Provision> {
   const where = { name: cluster, nodeImage, kubeconfig, signal }
   const images = imagesOf(cluster)
   const there = await hasCluster(cluster, signal)
-  if (there && keep) await useCluster(where)
-  else {
+  const bringUp = async (): Promise<void> => {
+    if (there && keep) {
+      await useCluster(where)
+      return
+    }
     if (there) await step(`deleted an old cluster ${cluster}`, () => deleteCluster(cluster, kubeconfig))
     await step(`created cluster ${cluster}`, () => createCluster(where))
   }
+  const asIs = reuse && there
+  // Images do not need the cluster before they are loaded.
+  await together([bringUp(), ...(asIs ? [] : [step('built images', () => buildImages(images, imageBase, signal))])])
   const kube = await connectKube(kubeconfig, signal)
   try {
-    if (reuse && there) return { kube, installation: installationOf(cluster, images, 0) }
-    await step('built images', () => buildImages(images, imageBase, signal))
-    await step('loaded images', () => loadImages(cluster, [images.waymark, images.app], signal))
-    await step('installed Gateway API', () => installCrds(kube))
+    if (asIs) return { kube, installation: installationOf(cluster, images, 0) }
+    await together([
+      step('loaded images', () => loadImages(cluster, [images.waymark, images.app], signal)),
+      step('installed Gateway API', () => installCrds(kube)),
+    ])
     const before = await kube.find('Namespace', undefined, 'waymark-system')
-    const installation = await step('installed the mesh', () => installMesh(kube, cluster, images, signal))
+    const installation = await step('installed the mesh', () => installMesh(kube, cluster, images, { svidLifetimeSeconds, signal }))
     if (before !== undefined) await step('restarted the controllers with the new image', () => restartMesh(kube))
     return { kube, installation }
   } catch (error) {

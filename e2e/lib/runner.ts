@@ -3,6 +3,7 @@ import type { Case, Context, Place } from './case.ts'
 import { collect } from './collect.ts'
 import type { Installation } from './install.ts'
 import type { Kube } from './kube.ts'
+import { lifetimesOf } from './lifetimes.ts'
 import { applyInForce, makePlace, standingPlace, type Standing } from './place.ts'
 import { placeObject } from './roles.ts'
 import { inParallel, until } from './wait.ts'
@@ -26,7 +27,7 @@ export interface Tally {
   readonly failures: readonly string[]
 }
 
-/** Runs cases: those of the group `traffic` several at a time, the others one by one after them. Never throws for a case. */
+/** Runs cases as their groups ask for (see case.ts), those of `traffic` several at a time. Never throws for a case. */
 export async function runCases(cases: readonly Case[], options: RunOptions): Promise<Tally> {
   const { kube, installation, parallel, signal, say } = options
   const failures: string[] = []
@@ -43,6 +44,7 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
   /** Places of cases that passed, for the next ones with the very same place. */
   const handedOn = new Map<Place, Standing>()
   const waiting = new Set(cases)
+  const lifetimes = lifetimesOf(kube, installation, signal, say)
 
   const runOne = async (one: Case): Promise<void> => {
     if (isStopped()) return
@@ -56,6 +58,10 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
     if (wanted !== undefined) handedOn.delete(wanted)
     if (handed !== undefined) own.push(handed)
     try {
+      if (one.svidLifetimeSeconds !== undefined) {
+        await lifetimes.change(one.svidLifetimeSeconds)
+        await lifetimes.settled()
+      }
       const place = await (wanted === undefined ? shared() : (handed ?? makePlace(kube, wanted, installation.images, signal, (made) => {
         own.push(made)
         begun(made)
@@ -89,10 +95,17 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
   }
 
   const group = (wanted: NonNullable<Case['group']>): readonly Case[] => cases.filter((one) => (one.group ?? 'traffic') === wanted)
+  const background = group('background').map(runOne)
   // Those that make their own namespaces take longest and begin first.
   const traffic = [...group('traffic')].sort((a, b) => Number(a.place === undefined) - Number(b.place === undefined))
   await inParallel(traffic, parallel, runOne)
-  for (const one of [...group('measured'), ...group('disruptive')]) await runOne(one)
+  for (const one of group('measured')) await runOne(one)
+  await Promise.all(background)
+  const disruptive = group('disruptive')
+  const lifetime = disruptive.find(({ svidLifetimeSeconds }) => svidLifetimeSeconds !== undefined)?.svidLifetimeSeconds
+  // Long before the case that needs it, for certificates follow only when they are renewed.
+  if (lifetime !== undefined) await lifetimes.change(lifetime).catch((error: unknown) => say(error instanceof Error ? error.message : String(error)))
+  for (const one of disruptive) await runOne(one)
   await Promise.all([...open].map((place) => place.end()))
   return { passed, failed: failures.length, failures }
 }

@@ -33,6 +33,12 @@ export async function until<T>(what: string, probe: () => Promise<T | undefined 
   }
 }
 
+/** Waits for all, also if one fails, so that nothing goes on unseen; then throws the first failure. */
+export async function together(work: readonly Promise<unknown>[]): Promise<void> {
+  const failed = (await Promise.allSettled(work)).find(({ status }) => status === 'rejected')
+  if (failed?.status === 'rejected') throw failed.reason
+}
+
 /** Runs `work` for each item, at most `limit` at once; all are run, then the first failure is thrown. */
 export async function inParallel<T>(items: readonly T[], limit: number, work: (item: T) => Promise<void>): Promise<void> {
   let next = 0
