@@ -4,6 +4,8 @@ import { formatSpiffeId, type Identity } from '../model/identity.ts'
 import { install, ports } from '../model/install.ts'
 import type { WaypointInfra } from '../model/infra.ts'
 import type { Snapshot } from '../model/snapshot.ts'
+import { namespacedName, type NamespacedName } from '../model/refs.ts'
+import { mostBytes } from '../publish/publisher.ts'
 import type { Subscriber } from '../publish/slice.ts'
 import { isMeshNamespace } from '../translate/labels.ts'
 
@@ -41,4 +43,26 @@ export function mayHave(identity: Identity, subscriber: Subscriber | { readonly 
     if (entry.kind === 'waypoint' && entry.namespace === subscriber.namespace && entry.identity === id) return true
   }
   return `${id} is not the active waypoint of namespace ${subscriber.namespace}`
+}
+
+/**
+ * What keeps waypoints from running their configuration: what is in the way of their objects, else that it is too large to be sent.
+ * @param tooLarge bytes, by namespace
+ */
+export function withTooLarge(
+  problems: ReadonlyMap<NamespacedName, string>,
+  tooLarge: ReadonlyMap<string, number>,
+  waypoints: readonly Pick<WaypointInfra, 'namespace' | 'name'>[],
+): ReadonlyMap<NamespacedName, string> {
+  if (tooLarge.size === 0) return problems
+  const all = new Map(problems)
+  const mib = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MiB`
+  for (const { namespace, name } of waypoints) {
+    const bytes = tooLarge.get(namespace)
+    const key = namespacedName(namespace, name)
+    if (bytes === undefined || all.has(key)) continue
+    all.set(key, `the configuration of namespace ${namespace} has ${mib(bytes)}, more than the ${mib(mostBytes.waypoint)} that a waypoint takes, and it goes on with what it has; ` +
+      'a route whose parent is the Gateway counts once for every Service: name Services as parents, or use fewer rules')
+  }
+  return all
 }

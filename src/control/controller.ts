@@ -20,7 +20,7 @@ import type { Translation } from '../translate/options.ts'
 import { createTranslator } from '../translate/translator.ts'
 import { createBundleWriter } from './ca/bundle-writer.ts'
 import { openClusterCa, type ClusterCa } from './ca/cluster-ca.ts'
-import { mayHave, meshNamespaces, otherControllers } from './cluster.ts'
+import { mayHave, meshNamespaces, otherControllers, withTooLarge } from './cluster.ts'
 import { help } from './findings.ts'
 import type { ControllerCounters } from './controller-metrics.ts'
 import { startLeaderElection } from './leader.ts'
@@ -115,18 +115,26 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   const writeBundles = (): void => bundles.update(namespaces, ca.bundle(), ca.info())
   closers.push(ca.onChange(writeBundles))
   const translate = createTranslator()
+  let waypoints: Translation['infra'] = []
+  let tooLarge = ''
   const programming = createProgramming({
     clock,
     translate: (from, readyWaypoints) => {
       const beganMs = performance.now()
-      const translation = translate(from, { trustDomain, nodeAgent: false, readyWaypoints, infraProblems: infra.problems() })
+      const translation = translate(from, { trustDomain, nodeAgent: false, readyWaypoints, infraProblems: withTooLarge(infra.problems(), publisher.tooLarge(), waypoints) })
       counters.translated(performance.now() - beganMs, translation)
       return translation
     },
-    publish: (snapshot) => void publisher.publish(snapshot),
+    publish: (snapshot) => {
+      publisher.publish(snapshot)
+      const now = [...publisher.tooLarge().keys()].sort().join()
+      if (now !== tooLarge) programming.again()
+      tooLarge = now
+    },
     holdings: () => [...control.acknowledgements(), ...peers.acknowledgements()],
     expected: (of) => publisher.hash({ kind: 'waypoint', namespace: of }),
     onTranslation: (translation: Translation, from) => {
+      waypoints = translation.infra
       infra.update(translation.infra, from)
       namespaces = meshNamespaces(from, translation.infra)
       writeBundles()
@@ -181,7 +189,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
     resources: source.resources,
     snapshot: () => programming.translation().snapshot,
     statuses: () => programming.translation().statuses,
-    troubles: () => [...programming.defects(), ...source.problems(), ...ca.problems(), ...bundles.problems(), ...infra.problems().values(), ...describeAll([], programming.translation().statuses, programming.translation().warnings)],
+    troubles: () => [...programming.defects(), ...source.problems(), ...ca.problems(), ...bundles.problems(), ...withTooLarge(infra.problems(), publisher.tooLarge(), waypoints).values(), ...describeAll([], programming.translation().statuses, programming.translation().warnings)],
     close: async () => {
       for (const writer of writers) writer.setActive(false)
       await election.close()

@@ -38,4 +38,31 @@ describe('the controller\'s process', () => {
     stop()
     assert.equal(await starting, undefined)
   })
+
+  it('tells in the Gateway\'s status that its namespace\'s configuration is too large to be sent, and how to make it smaller', async () => {
+    server.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } })
+    server.put({
+      apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway', metadata: { name: 'waypoint', namespace: 'shop', uid: 'u', generation: 1 },
+      spec: { gatewayClassName: 'waypoint', listeners: [{ name: 'mesh', port: 15008, protocol: 'HBONE' }] },
+    })
+    for (let at = 0; at < 60; at++) {
+      server.put({ apiVersion: 'v1', kind: 'Service', metadata: { name: `s${at}`, namespace: 'shop' }, spec: { clusterIP: `10.0.0.${at + 1}`, ports: [{ name: 'http', port: 80 }] } })
+    }
+    // As much as a route may have.
+    const matches = Array.from({ length: 64 }, (_, at) => ({ path: { type: 'PathPrefix', value: `/${'x'.repeat(400)}/${at}` } }))
+    server.put({
+      apiVersion: 'gateway.networking.k8s.io/v1', kind: 'HTTPRoute', metadata: { name: 'r', namespace: 'shop', uid: 'r', generation: 1 },
+      spec: { parentRefs: [{ name: 'waypoint' }], rules: Array.from({ length: 16 }, () => ({ matches, backendRefs: [{ name: 's0', port: 80 }] })) },
+    })
+    const running = await runController(options([]))
+    assert.ok(running !== undefined)
+    try {
+      const told = (): string => JSON.stringify(server.get({ kind: 'Gateway', namespace: 'shop', name: 'waypoint' })?.['status'] ?? '')
+      await until('the Gateway says so', () => told().includes('the configuration of namespace shop has'))
+      assert.match(told(), /more than the 24 MiB that a waypoint takes/)
+      assert.ok(running.troubles().some((line) => line.includes('more than the 24 MiB')))
+    } finally {
+      await running.close()
+    }
+  })
 })

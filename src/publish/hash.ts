@@ -3,19 +3,52 @@ import type { Entry, EntryKey } from '../model/entries.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 
 const modulus = 1n << 256n
-const digests = new WeakMap<Entry, bigint>()
+
+/** What an entry adds to a slice. */
+interface Share {
+  readonly digest: bigint
+  /** Of its JSON. */
+  readonly bytes: number
+}
+
+/** A rule's part of that: the tables of a thousand Services may hold the very same rules. */
+interface RuleShare {
+  readonly digest: string
+  readonly bytes: number
+}
+
+const shares = new WeakMap<Entry, Share>()
+const ruleShares = new WeakMap<object, RuleShare>()
 
 /** The hash of an empty slice, as a number. */
 export const emptySum = 0n
 
-/** What an entry adds to the hash of a slice: SHA-256 over its key and its canonical JSON. Reckoned once for each entry object. */
-function digest(key: EntryKey, entry: Entry): bigint {
-  let found = digests.get(entry)
+/** SHA-256 over key and canonical JSON, where rules count by their own hashes. Reckoned once for each entry and rule object. */
+function shareOf(key: EntryKey, entry: Entry): Share {
+  let found = shares.get(entry)
   if (found === undefined) {
-    found = BigInt(`0x${hash('sha256', `${key}\n${canonical(entry)}`, 'hex')}`)
-    digests.set(entry, found)
+    const rules: readonly RuleShare[] = entry.kind === 'routes' ? entry.routes.rules.map(shareOfRule) : []
+    const own = `${key}\n${canonical(entry.kind === 'routes' ? { ...entry, routes: { ...entry.routes, rules: [] } } : entry)}`
+    const text = rules.length === 0 ? own : `${own}\n${rules.map(({ digest }) => digest).join('\n')}`
+    found = { digest: BigInt(`0x${hash('sha256', text, 'hex')}`), bytes: rules.reduce((sum, { bytes }) => sum + bytes + 1, Buffer.byteLength(own)) }
+    shares.set(entry, found)
   }
   return found
+}
+
+function shareOfRule(rule: object): RuleShare {
+  let found = ruleShares.get(rule)
+  if (found === undefined) {
+    const text = canonical(rule)
+    found = { digest: hash('sha256', text, 'hex'), bytes: Buffer.byteLength(text) }
+    ruleShares.set(rule, found)
+  }
+  return found
+}
+
+/** About how many bytes an entry has in a message. */
+export function bytesOf(key: EntryKey, entry: Entry): number {
+  return shareOf(key, entry).bytes + 6
 }
 
 /**
@@ -25,8 +58,8 @@ function digest(key: EntryKey, entry: Entry): bigint {
  * @param before, after undefined: not there
  */
 export function replaceInSum(sum: bigint, key: EntryKey, before: Entry | undefined, after: Entry | undefined): bigint {
-  const removed = before === undefined ? 0n : digest(key, before)
-  const added = after === undefined ? 0n : digest(key, after)
+  const removed = before === undefined ? 0n : shareOf(key, before).digest
+  const added = after === undefined ? 0n : shareOf(key, after).digest
   return (sum - removed + added + modulus) % modulus
 }
 

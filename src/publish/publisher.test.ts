@@ -70,4 +70,46 @@ describe('publisher', () => {
     publisher.publish(world)
     assert.equal(calls, 0)
   })
+
+  it('holds a slice back that is too large, tells which, and sends it when it is small again; other namespaces notice nothing', () => {
+    const publisher = createPublisher({ waypoint: 2_000, others: 1_000_000 })
+    const told = { shop: [] as Update[], books: [] as Update[] }
+    for (const namespace of ['shop', 'books'] as const) publisher.subscribe({ kind: 'waypoint', namespace }, (update) => told[namespace].push(update))
+    const small = snapshotOf(service('shop', 'cart'), service('books', 'reviews'))
+    publisher.publish(small)
+    const many = [...Array(40).keys()].map((at) => service('shop', `cart-${at}`))
+    publisher.publish(snapshotOf(service('shop', 'cart'), ...many, service('books', 'reviews', 81)))
+    assert.deepEqual([told.shop.length, told.books.length], [1, 2])
+    assert.deepEqual([...publisher.tooLarge().keys()], ['shop'])
+    publisher.publish(snapshotOf(service('shop', 'cart', 82), service('books', 'reviews', 81)))
+    assert.deepEqual(told.shop[1]?.changes.put.map(([key]) => key), [serviceKey('shop', 'cart')])
+    assert.equal(publisher.tooLarge().size, 0)
+  })
+
+  it('counts about as many bytes as a message with the slice has, rules that many tables share in each', () => {
+    const long = rule('shop', 'backend', 'ü'.repeat(500))
+    const tables = [...Array(20).keys()].map((at): Entry => ({ ...consumer, port: at + 1, routes: { protocol: 'http', rules: [long, long] } }))
+    const publisher = createPublisher({ waypoint: 1, others: 1 })
+    publisher.publish(snapshotOf(...tables))
+    publisher.hash({ kind: 'waypoint', namespace: 'shop' })
+    const bytes = publisher.tooLarge().get('shop') ?? 0
+    const real = Buffer.byteLength(JSON.stringify(tables.map((each) => [entryKey(each), each])))
+    assert.ok(Math.abs(bytes - real) < 0.02 * real, `${bytes} for ${real}`)
+  })
+
+  it('tells everybody else when somebody can not be told', () => {
+    const publisher = createPublisher()
+    let calls = 0
+    publisher.publish(snapshotOf(service('shop', 'cart')))
+    let broken = false
+    for (const at of [0, 1]) {
+      publisher.subscribe({ kind: 'waypoint', namespace: 'shop' }, () => {
+        calls++
+        if (at === 0 && broken) throw new Error('a stream that fails')
+      })
+    }
+    broken = true
+    assert.throws(() => publisher.publish(snapshotOf(service('shop', 'cart', 81))), /a stream that fails/)
+    assert.equal(calls, 4)
+  })
 })

@@ -34,7 +34,15 @@ export interface Publisher {
   readonly snapshot: () => Snapshot
   /** Hash of what that subscriber should run now; undefined before the first Snapshot. */
   readonly hash: (subscriber: Subscriber) => string | undefined
+  /** Bytes of the slices of waypoints that are too large to be sent, by namespace: their subscribers keep what they have. */
+  readonly tooLarge: () => ReadonlyMap<string, number>
 }
+
+/**
+ * Most bytes of a slice. A waypoint keeps its slice in a volume of 64 MiB, for a moment twice, and a controller puts it into one
+ * message: one namespace must not cost all others their controller. Others see the whole cluster, which no namespace makes so large.
+ */
+export const mostBytes = { waypoint: 24 * 1024 * 1024, others: 60 * 1024 * 1024 } as const
 
 /** Slices without a subscriber that are kept up to date for those who come back. */
 const idleViews = 256
@@ -47,7 +55,7 @@ interface Receiver {
 }
 
 /** A publisher within the process. One changed entry costs one pass over the Snapshot by identity, and work for those whom it concerns. */
-export function createPublisher(): Publisher {
+export function createPublisher(limits: Readonly<Record<keyof typeof mostBytes, number>> = mostBytes): Publisher {
   let given: Snapshot | undefined
   const current = new Map<EntryKey, Entry>()
   let version = 0
@@ -101,7 +109,7 @@ export function createPublisher(): Publisher {
       add(own, change)
       for (const view of referring.get(change.key) ?? []) if (view !== own) add(view, change)
     }
-    const entries = [...views.values()].filter(({ subscriber }) => subscriber.kind === 'entry')
+    const entries = [...views.values()].filter(({ subscriber }) => subscriber.kind !== 'waypoint')
     return new Map<View, readonly EntryChange[]>([...perView, ...entries.map((view) => [view, changes] as const)])
   }
 
@@ -120,9 +128,11 @@ export function createPublisher(): Publisher {
     for (const [view, own] of route(changes)) if (view.take(own, version)) changed.push(view)
     const now = early
     early = []
-    for (const start of now) start()
-    // All slices are whole before anybody is told.
-    for (const view of changed) for (const { receive } of [...(receivers.get(view) ?? [])]) receive()
+    // All slices are whole before anybody is told, and whoever can not be told does not keep it from the others.
+    const failures: unknown[] = []
+    for (const start of now) attempt(start, failures)
+    for (const view of changed) for (const { receive } of [...(receivers.get(view) ?? [])]) attempt(receive, failures)
+    if (failures.length > 0) throw failures[0]
     return version
   }
 
@@ -136,7 +146,7 @@ export function createPublisher(): Publisher {
     const waiting = new Map<number, string>()
 
     const receive = (view: View): void => {
-      if (closed || (began && position === view.position()) || !ready()) return
+      if (closed || (began && position === view.position()) || view.bytes() > limits[subscriber.kind === 'waypoint' ? 'waypoint' : 'others'] || !ready()) return
       const update = view.updateFrom(position)
       began = true
       position = view.position()
@@ -183,6 +193,18 @@ export function createPublisher(): Publisher {
     version: () => version,
     snapshot: () => current,
     hash: (subscriber) => (given === undefined ? undefined : viewOf(subscriber).hash()),
+    tooLarge: () => new Map([...views.values()].flatMap((view) => {
+      const { kind, namespace } = view.subscriber
+      return kind === 'waypoint' && view.bytes() > limits.waypoint ? [[namespace, view.bytes()] as const] : []
+    })),
+  }
+}
+
+function attempt(work: () => void, failures: unknown[]): void {
+  try {
+    work()
+  } catch (error) {
+    failures.push(error)
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Entry, EntryKey } from '../model/entries.ts'
 import type { Delta, Snapshot } from '../model/snapshot.ts'
-import { emptySum, formatSum, replaceInSum } from './hash.ts'
+import { bytesOf, emptySum, formatSum, replaceInSum } from './hash.ts'
 import { isIn, referencesOf, type Subscriber } from './slice.ts'
 
 /** An entry that is not any more what it was; undefined: not there. */
@@ -27,6 +27,8 @@ export interface View {
   /** Counts changes of the slice. */
   readonly position: () => number
   readonly hash: () => string
+  /** About how long a message with all of it is. */
+  readonly bytes: () => number
   /** Takes over changes that are in the whole Snapshot already. @returns whether the slice is another now */
   readonly take: (changes: readonly EntryChange[], version: number) => boolean
   /** The position of a state that is remembered. */
@@ -59,6 +61,7 @@ export function createView(subscriber: Subscriber, current: Snapshot, version: n
   let logKeys = 0
   let position = 0
   let sum = emptySum
+  let bytes = 0
   let changedAt = version
   let updates = new Map<number | undefined, Update>()
 
@@ -82,6 +85,7 @@ export function createView(subscriber: Subscriber, current: Snapshot, version: n
   const replace = (key: EntryKey, before: Entry | undefined, after: Entry | undefined): boolean => {
     if (before === after) return false
     sum = replaceInSum(sum, key, before, after)
+    bytes += (after === undefined ? 0 : bytesOf(key, after)) - (before === undefined ? 0 : bytesOf(key, before))
     if (kind !== 'waypoint') return true
     if (after === undefined) members.delete(key)
     else members.set(key, after)
@@ -136,6 +140,7 @@ export function createView(subscriber: Subscriber, current: Snapshot, version: n
     subscriber,
     position: () => position,
     hash: () => formatSum(sum),
+    bytes: () => bytes,
     take,
     find: (hash) => {
       if (hash === formatSum(sum)) return position
