@@ -112,4 +112,21 @@ describe('publisher', () => {
     assert.throws(() => publisher.publish(snapshotOf(service('shop', 'cart', 81))), /a stream that fails/)
     assert.equal(calls, 4)
   })
+
+  it('makes the slice of each waypoint once, however many namespaces there are, out of that namespace alone', () => {
+    const all = [...Array(600).keys()].map((at) => service(`n${at}`, 'a'))
+    const publisher = createPublisher()
+    publisher.publish(snapshotOf(...all))
+    let looked = 0
+    for (const entry of all) {
+      const { namespace } = entry
+      Object.defineProperty(entry, 'namespace', { get: () => (looked++, namespace) })
+    }
+    const hashes = (): (string | undefined)[] => all.map((_, at) => publisher.hash({ kind: 'waypoint', namespace: `n${at}` }))
+    const first = hashes()
+    const once = looked
+    assert.ok(once < 10 * all.length, `${once} looks`)
+    assert.deepEqual(hashes(), first)
+    assert.equal(looked, once)
+  })
 })

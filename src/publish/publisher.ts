@@ -44,7 +44,10 @@ export interface Publisher {
  */
 export const mostBytes = { waypoint: 24 * 1024 * 1024, others: 60 * 1024 * 1024 } as const
 
-/** Slices without a subscriber that are kept up to date for those who come back. */
+/**
+ * Slices without a subscriber that are kept up to date for those who come back. Those of waypoints are kept as long as there is anything
+ * in them: together they are no larger than the Snapshot, and their hashes are asked for at every turn, wherever their subscribers are.
+ */
 const idleViews = 256
 /** Updates of one subscriber that may wait to be acknowledged. */
 const maxWaiting = 32
@@ -58,6 +61,7 @@ interface Receiver {
 export function createPublisher(limits: Readonly<Record<keyof typeof mostBytes, number>> = mostBytes): Publisher {
   let given: Snapshot | undefined
   const current = new Map<EntryKey, Entry>()
+  const perNamespace = new Map<string, Map<EntryKey, Entry>>()
   let version = 0
   const views = new Map<string, View>()
   const referring = new Map<EntryKey, Set<View>>()
@@ -80,12 +84,15 @@ export function createPublisher(limits: Readonly<Record<keyof typeof mostBytes, 
 
   const viewOf = (subscriber: Subscriber): View => {
     const id = `${subscriber.kind}/${subscriber.namespace}`
-    const found = views.get(id) ?? createView({ kind: subscriber.kind, namespace: subscriber.namespace }, current, version, index)
+    const known = views.get(id)
+    const { kind, namespace } = subscriber
+    const candidates = kind === 'waypoint' ? (perNamespace.get(namespace) ?? new Map<EntryKey, Entry>()) : current
+    const found = known ?? createView({ kind, namespace }, current, version, index, candidates)
     // At the end: the first ones are those that nobody asked for the longest time.
     views.delete(id)
     views.set(id, found)
-    if (views.size > idleViews) {
-      let idle = [...views].filter(([, view]) => view !== found && !receivers.has(view))
+    if (known === undefined && views.size > idleViews) {
+      let idle = [...views].filter(([, view]) => view !== found && !receivers.has(view) && (view.subscriber.kind !== 'waypoint' || view.bytes() === 0))
       idle = idle.slice(0, Math.max(0, idle.length - idleViews))
       for (const [key, view] of idle) {
         views.delete(key)
@@ -120,9 +127,13 @@ export function createPublisher(limits: Readonly<Record<keyof typeof mostBytes, 
     given = snapshot
     if (changes.length === 0 && !first) return version
     version++
-    for (const { key, after } of changes) {
-      if (after === undefined) current.delete(key)
-      else current.set(key, after)
+    for (const change of changes) {
+      put(current, change)
+      const namespace = (change.after ?? change.before)?.namespace ?? ''
+      const own = perNamespace.get(namespace) ?? new Map<EntryKey, Entry>()
+      perNamespace.set(namespace, own)
+      put(own, change)
+      if (own.size === 0) perNamespace.delete(namespace)
     }
     const changed: View[] = []
     for (const [view, own] of route(changes)) if (view.take(own, version)) changed.push(view)
@@ -198,6 +209,11 @@ export function createPublisher(limits: Readonly<Record<keyof typeof mostBytes, 
       return kind === 'waypoint' && view.bytes() > limits.waypoint ? [[namespace, view.bytes()] as const] : []
     })),
   }
+}
+
+function put(entries: Map<EntryKey, Entry>, { key, after }: EntryChange): void {
+  if (after === undefined) entries.delete(key)
+  else entries.set(key, after)
 }
 
 function attempt(work: () => void, failures: unknown[]): void {

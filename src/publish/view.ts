@@ -50,8 +50,11 @@ const rememberedStates = 512
 /** Keys that it remembers for that in all: beyond, sending everything is hardly more. */
 const rememberedKeys = 4096
 
-/** @param current the whole Snapshot, changed in place before `take` */
-export function createView(subscriber: Subscriber, current: Snapshot, version: number, index: ReferenceIndex): View {
+/**
+ * @param current the whole Snapshot, changed in place before `take`
+ * @param candidates the part of it in which everything stands that is in the slice for its own sake
+ */
+export function createView(subscriber: Subscriber, current: Snapshot, version: number, index: ReferenceIndex, candidates: Snapshot = current): View {
   const { kind, namespace } = subscriber
   /** How many of the namespace's routes refer to a key. */
   const references = new Map<EntryKey, number>()
@@ -160,7 +163,7 @@ export function createView(subscriber: Subscriber, current: Snapshot, version: n
       for (const key of references.keys()) index.remove(key, view)
     },
   }
-  const own = [...current].filter(([, entry]) => isIn(subscriber, entry))
+  const own = [...candidates].filter(([, entry]) => isIn(subscriber, entry))
   take(own.map(([key, after]) => ({ key, before: undefined, after })), version)
   log = []
   logKeys = 0
