@@ -279,6 +279,26 @@ describe('createKubeClient', () => {
       streams[0]?.end()
       await closed
     })
+
+    it('does not throw at a kubeconfig that is half written: requests do, until it is whole', async () => {
+      const { seen, server } = await serve(json(configMap))
+      let broken = false
+      const client = clientOf({ server, skipTLSVerify: true }, (load) => {
+        if (broken) throw new Error('unexpected end of the document')
+        return { token: `token-${load}` }
+      })
+      broken = true
+      client.refresh()
+      for (const asked of [client.get('/version'), client.replace(configMap)]) {
+        const error = await errorOf(asked)
+        assert.equal(error.status, 0)
+        assert.match(error.message, /can not be read anew: unexpected end of the document/)
+      }
+      broken = false
+      await client.replace(configMap)
+      await client.get('/version')
+      assert.deepEqual(seen.map(({ headers }) => headers.authorization), ['Bearer token-4', 'Bearer token-4'])
+    })
   })
 
   describe('a kubeconfig', () => {

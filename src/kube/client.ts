@@ -34,7 +34,7 @@ export interface KubeClient {
   readonly patch: (ref: KubeRef, patch: object, options?: WriteOptions) => Promise<KubeObject>
   /** Deletes in the background; an object that is gone already is fine. With `uid`, only that very object. */
   readonly remove: (ref: KubeRef, uid?: string) => Promise<void>
-  /** Reads token and certificates anew before the next request: to be called after a 401. */
+  /** Reads token and certificates anew before the next request: to be called after a 401. If they can not be read, that request says so. */
   readonly refresh: () => void
   readonly close: () => void
 }
@@ -53,8 +53,28 @@ export function createKubeClient(load: () => KubeConfig): KubeClient {
   let writer = config.makeApiClient(Writer)
   let agent: Agent | PlainAgent | undefined
   const base = new URL(cluster.server)
+  /** What was asked for by `refresh` and could not be had yet. */
+  let outdated = false
+
+  /** @throws KubeError: whoever asks for a refresh is in the middle of a failure, and must not be met by another one */
+  const renewed = (): void => {
+    if (!outdated) return
+    try {
+      const next = load()
+      const nextWriter = next.makeApiClient(Writer)
+      writer.close()
+      config = next
+      writer = nextWriter
+    } catch (error) {
+      throw new KubeError(0, '', `the kubeconfig can not be read anew: ${error instanceof Error ? error.message : String(error)}`, undefined, { cause: error })
+    }
+    if (agent !== undefined) retire(agent)
+    agent = undefined
+    outdated = false
+  }
 
   const options = async (): Promise<RequestOptions> => {
+    renewed()
     const given: RequestOptions = {}
     try {
       await config.applyToHTTPSOptions(given)
@@ -102,8 +122,10 @@ export function createKubeClient(load: () => KubeConfig): KubeClient {
     }
   }
 
-  const write = (method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body: object, contentType = 'application/json', query: Query = {}): Promise<KubeObject> =>
-    writer.send(method, `${path}${search(query)}`, body, contentType)
+  const write = async (method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body: object, contentType = 'application/json', query: Query = {}): Promise<KubeObject> => {
+    renewed()
+    return writer.send(method, `${path}${search(query)}`, body, contentType)
+  }
 
   return {
     server: cluster.server,
@@ -133,11 +155,7 @@ export function createKubeClient(load: () => KubeConfig): KubeClient {
       }
     },
     refresh: () => {
-      config = load()
-      writer.close()
-      writer = config.makeApiClient(Writer)
-      if (agent !== undefined) retire(agent)
-      agent = undefined
+      outdated = true
     },
     close: () => {
       writer.close()
