@@ -1,3 +1,4 @@
+import type { PolicyEntry, PortGuard, ServiceGuard } from './policy.ts'
 import type { RouteRules } from './route.ts'
 
 /** What a Service port speaks: `http` sniffs HTTP/1.1 and HTTP/2, `auto` goes by the first bytes. */
@@ -20,6 +21,14 @@ export interface ServiceEntry {
   readonly ports: readonly ServicePort[]
   /** Key of the waypoint that applies its producer routes; undefined: it stays at L4. */
   readonly waypoint?: EntryKey
+  /** What its waypoint judges; undefined: nothing. */
+  readonly guard?: ServiceGuard
+  /** Why nobody may go there: policies guard it that nothing on the way can enforce. */
+  readonly closed?: string
+  /** Seconds for which a client's further connections go to the endpoint of its last one: `sessionAffinity: ClientIP`. */
+  readonly affinitySeconds?: number
+  /** `Local`: only endpoints on the client's own node serve it, and without one it is refused. */
+  readonly internalTrafficPolicy?: 'Local'
 }
 
 export interface Endpoint {
@@ -34,6 +43,10 @@ export interface Endpoint {
   readonly pod?: string
   readonly node?: string
   readonly zone?: string
+  /** Zones whose clients shall prefer it (topology hints). */
+  readonly forZones?: readonly string[]
+  /** Nodes whose clients shall prefer it. */
+  readonly forNodes?: readonly string[]
 }
 
 /** The endpoints of a Service, per Service port. Ports that no EndpointSlice mentions have an empty list. */
@@ -61,6 +74,7 @@ export interface WorkloadEntry {
   readonly kind: 'workload'
   readonly namespace: string
   readonly name: string
+  /** Empty while a pod that shall be captured has none yet. */
   readonly addresses: readonly string[]
   readonly serviceAccount: string
   /** SPIFFE id. */
@@ -68,6 +82,16 @@ export interface WorkloadEntry {
   /** Whether it is a mesh member, reached by HBONE. */
   readonly enrolled: boolean
   readonly node?: string
+  /** With a node agent, by which the agent knows the pod again. */
+  readonly uid?: string
+  /** Whether its node's agent shall capture its traffic; `enrolled` follows when it does. */
+  readonly capture?: boolean
+  /** Whether it takes connections that are not mTLS; undefined: `permissive`. */
+  readonly mtls?: 'permissive' | 'strict'
+  /** Keys of the policies that guard all of its ports, sorted; undefined: none. */
+  readonly policies?: readonly EntryKey[]
+  /** Ports that are guarded by more than that, sorted; undefined: none. */
+  readonly ports?: readonly PortGuard[]
 }
 
 /** An active waypoint: where it is dialled and who must answer. */
@@ -81,7 +105,7 @@ export interface WaypointEntry {
   readonly addresses: readonly { readonly host: string; readonly port: number }[]
 }
 
-export type Entry = ServiceEntry | EndpointsEntry | RouteTableEntry | WorkloadEntry | WaypointEntry
+export type Entry = ServiceEntry | EndpointsEntry | RouteTableEntry | WorkloadEntry | WaypointEntry | PolicyEntry
 
 /** `kind/…`: see `entryKey`. */
 export type EntryKey = string
@@ -105,6 +129,11 @@ export function endpointsKey(namespace: string, name: string): EntryKey {
 /** Key of the waypoint made for Gateway `namespace/name`. */
 export function waypointKey(namespace: string, name: string): EntryKey {
   return `waypoint/${namespace}/${name}`
+}
+
+/** Key of the AuthorizationPolicy `namespace/name`. */
+export function policyKey(namespace: string, name: string): EntryKey {
+  return `policy/${namespace}/${name}`
 }
 
 /** Key of the route table of one level on one Service port. */
