@@ -1,5 +1,6 @@
 import type { Clock } from '../kit/clock.ts'
-import type { KubeClient } from '../kube/client.ts'
+import { printable } from '../kit/printable.ts'
+import type { createKubeClient, KubeClient } from '../kube/client.ts'
 import type { KubeChoice } from '../kube/config.ts'
 import { KubeError } from '../kube/errors.ts'
 import type { PodPorts } from '../kube/port-forward.ts'
@@ -27,30 +28,45 @@ export async function withCluster(choice: KubeChoice, access: ClusterAccess, io:
 }
 
 /** @throws if there is no such kubeconfig or context */
-export async function openCluster({ kubeconfig, context }: KubeChoice): Promise<KubeClient> {
-  const [{ createKubeClient }, { loadKubeConfig }] = await Promise.all([import('../kube/client.ts'), import('../kube/config.ts')])
-  return createKubeClient(() => loadKubeConfig({ kubeconfig, context }))
+export async function openCluster(choice: KubeChoice): Promise<KubeClient> {
+  const [{ createKubeClient }, load] = await Promise.all([import('../kube/client.ts'), loader(choice)])
+  return createKubeClient(load)
 }
 
 /** Ports of the cluster's pods, as the same kubeconfig gives access to them. */
-export async function openPodPorts({ kubeconfig, context }: KubeChoice): Promise<PodPorts> {
-  const [{ createPodPorts }, { loadKubeConfig }] = await Promise.all([import('../kube/port-forward.ts'), import('../kube/config.ts')])
-  return createPodPorts(() => loadKubeConfig({ kubeconfig, context }))
+export async function openPodPorts(choice: KubeChoice): Promise<PodPorts> {
+  const [{ createPodPorts }, load] = await Promise.all([import('../kube/port-forward.ts'), loader(choice)])
+  return createPodPorts(load)
+}
+
+async function loader({ kubeconfig, context }: KubeChoice): Promise<Parameters<typeof createKubeClient>[0]> {
+  const { loadKubeConfig } = await import('../kube/config.ts')
+  return () => {
+    try {
+      return loadKubeConfig({ kubeconfig, context })
+    } catch (error) {
+      // A reader of YAML says what is wrong, and not where.
+      if (!(error instanceof Error) || 'code' in error || error.message.startsWith('the kubeconfig')) throw error
+      throw new Error(`the kubeconfig${kubeconfig === undefined ? '' : ` ${kubeconfig}`} can not be read: ${error.message}`, { cause: error })
+    }
+  }
 }
 
 /** What went wrong with the cluster and what to do about it, in one line. @param server its address, if it is known */
 export function describeFailure(error: unknown, server?: string): string {
-  return `${describe(error)}${adviceFor(error, server)}`
+  const advice = adviceFor(error, server)
+  return printable(describe(error).replaceAll(/\s*\n\s*/g, ' ')) + (advice === '' ? '' : `; ${advice}`)
 }
 
 /** The address that the library takes where there is no kubeconfig at all. */
 const noKubeconfig = 'http://localhost:8080'
 
-function adviceFor(error: unknown, server: string | undefined): string {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '; --kubeconfig or KUBECONFIG must name a file that is there'
+/** What to do about an error; '' if its message says all there is. */
+export function adviceFor(error: unknown, server?: string): string {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '--kubeconfig or KUBECONFIG must name a file that is there'
   if (!(error instanceof KubeError)) return ''
-  if (error.status === 0 && server === noKubeconfig) return '; there is no kubeconfig: give one with --kubeconfig, or set KUBECONFIG'
-  if (error.status === 0) return '; is the cluster up, and is it the right context? See kubectl config get-contexts'
-  if (error.status === 401) return '; the kubeconfig\'s user is not known to the cluster any more: log in again'
-  return error.status === 403 ? '; this verb needs the rights of a cluster administrator' : ''
+  if (error.status === 0 && server === noKubeconfig) return 'there is no kubeconfig: give one with --kubeconfig, or set KUBECONFIG'
+  if (error.status === 0) return 'is the cluster up, and is it the right context? See kubectl config get-contexts'
+  if (error.status === 401) return 'the kubeconfig\'s user is not known to the cluster any more: log in again'
+  return error.status === 403 ? 'ask for that right, or use a context whose user has it' : ''
 }

@@ -1,7 +1,9 @@
 import type { Gateway } from '../api/gateway.ts'
+import { systemClock } from '../kit/clock.ts'
 import { printable } from '../kit/printable.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { KubeChoice } from '../kube/config.ts'
+import { KubeError } from '../kube/errors.ts'
 import type { PodName, PodPorts } from '../kube/port-forward.ts'
 import type { Entry, EntryKey } from '../model/entries.ts'
 import { gatewayNameLabel, install, managedBy, managedByLabel, ports } from '../model/install.ts'
@@ -14,6 +16,7 @@ import { controllerSelector } from './installation.ts'
 import { exitCodes, type Io } from './io.ts'
 import { toJson } from './json.ts'
 import { readLive, sayUnread, translateLive } from './live.ts'
+import { pause } from './rollout.ts'
 import { UsageError } from './usage.ts'
 import { toYaml } from './yaml.ts'
 
@@ -57,13 +60,13 @@ export async function configDump(what: string, options: ConfigDumpOptions, io: I
     }
     const print = options.output === 'json' ? toJson : toYaml
     if (!options.diff) {
-      io.say(`configuration of ${found.role} pod ${found.pod.namespace}/${found.pod.name}`)
       io.out(print(Object.fromEntries(await readSnapshot(podPorts, found.pod))))
+      io.say(`configuration of ${found.role} pod ${found.pod.namespace}/${found.pod.name}`)
       return exitCodes.fine
     }
     let difference = await compare(client, podPorts, found, io)
     if (!isSame(difference)) {
-      await new Promise((resolve) => setTimeout(resolve, settleMs))
+      await pause(access.clock ?? systemClock, settleMs)
       difference = await compare(client, podPorts, found, io)
     }
     if (isSame(difference)) {
@@ -122,8 +125,11 @@ async function firstReady(client: KubeClient, namespace: string, labelSelector: 
   return ready.map(({ metadata }) => metadata.name).sort()[0]
 }
 
+/** @throws {KubeError} also if the pod answers with something else */
 async function readSnapshot(podPorts: PodPorts, pod: PodName): Promise<Snapshot> {
-  const entries = Object.entries(JSON.parse(await podPorts.get(pod, ports.admin, '/snapshot', dumpTimeoutMs)) as Record<EntryKey, Entry>)
+  const { status, text } = await podPorts.get(pod, ports.admin, '/snapshot', dumpTimeoutMs)
+  if (status !== 200) throw new KubeError(0, '', `pod ${pod.namespace}/${pod.name} answers ${status} on its admin port: ${printable(text.slice(0, 300))}`)
+  const entries = Object.entries(JSON.parse(text) as Record<EntryKey, Entry>)
   return new Map(entries.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 

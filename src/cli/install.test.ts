@@ -141,15 +141,15 @@ describe('install and uninstall', () => {
   it('says why the controller does not come up', async () => {
     const labels = { 'app.kubernetes.io/name': 'waymark', 'app.kubernetes.io/component': 'controller' }
     const waiting = { reason: 'ErrImagePull', message: 'no such image' }
-    server.put({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'c-1', namespace: 'waymark-system', labels }, spec: {}, status: { containerStatuses: [{ ready: false, state: { waiting } }] } })
+    server.put({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'c-1', namespace: 'waymark-system', labels }, spec: {}, status: { containerStatuses: [{ ready: false, image: 'waymark:1', state: { waiting } }] } })
     assert.equal(await finish(install({ ...options, timeout: 3 }, io, access())), 1)
-    assert.match(said.join('\n'), /waiting for the controller: 0 of 2 available\n[^]*not available after 3 s: c-1: ErrImagePull: the image can not be had; load it into the cluster/)
+    assert.match(said.join('\n'), /waiting for the controller: 0 of 2 available\n[^]*not available after 3 s: c-1: ErrImagePull: the image waymark:1 can not be had; push it, load it into the cluster, or name another/)
   })
 
   it('tells in one line that rights are missing', async () => {
     server.forbid(({ resource, verb }) => resource === 'clusterroles' && verb !== 'get')
     assert.equal(await finish(install(options, io, access()), rollOut), 1)
-    assert.match(said.at(-1) ?? '', /^waymark install: PATCH .*clusterroles.*403.*; this verb needs the rights of a cluster administrator$/)
+    assert.match(said.at(-1) ?? '', /^waymark install: PATCH .*clusterroles.*403.*; ask for that right, or use a context whose user has it$/)
   })
 
   it('uninstalls in reverse, and says what stays', async () => {

@@ -4,6 +4,7 @@ import type { KubeObject } from '../kube/object.ts'
 import { install } from '../model/install.ts'
 import { controllerSelector } from './installation.ts'
 import type { Io } from './io.ts'
+import { troubleOf, type PodStatus } from './mesh/trouble.ts'
 
 /** Milliseconds between two looks. */
 const pollMs = 500
@@ -72,35 +73,15 @@ export async function controllerPods(client: KubeClient, namespace: string): Pro
 /** The part of a Pod that says why it does not run. Source: core/v1. */
 export interface Pod {
   readonly metadata: { readonly name: string }
-  readonly status?: {
-    readonly conditions?: readonly { readonly type: string; readonly status: string; readonly message?: string }[]
-    readonly containerStatuses?: readonly {
-      readonly ready: boolean
-      readonly state?: { readonly waiting?: { readonly reason?: string; readonly message?: string } }
-      readonly lastState?: { readonly terminated?: { readonly exitCode?: number; readonly reason?: string } }
-    }[]
-  }
+  readonly status?: PodStatus
 }
 
 function troubles(pods: readonly Pod[]): string {
   if (pods.length === 0) return ': it has no pods; a quota or an admission policy may refuse them'
-  const lines = pods.flatMap((pod) => {
-    const why = trouble(pod)
-    return why === undefined ? [] : [`${pod.metadata.name}: ${why}`]
+  const lines = pods.flatMap(({ metadata, status = {} }) => {
+    const isReady = status.containerStatuses?.every(({ ready }) => ready) === true
+    const why = troubleOf(status) ?? (isReady ? undefined : 'it runs and is not ready; see its log, and /readyz on port 15021')
+    return why === undefined ? [] : [`${metadata.name}: ${why}`]
   })
   return lines.length === 0 ? '' : `: ${lines.join('; ')}`
-}
-
-function trouble({ status = {} }: Pod): string | undefined {
-  const scheduled = status.conditions?.find(({ type }) => type === 'PodScheduled')
-  if (scheduled?.status === 'False') return `no node takes it (${scheduled.message ?? 'unknown'})`
-  for (const { ready, state, lastState } of status.containerStatuses ?? []) {
-    const { reason = '', message = '' } = state?.waiting ?? {}
-    if (/^(?:ErrImage|ImagePull|InvalidImage)/.test(reason)) return `${reason}: the image can not be had; load it into the cluster, or give another with --image`
-    const ended = lastState?.terminated
-    if (ended !== undefined && !ready) return `it ended with code ${ended.exitCode ?? '?'}${reason === '' ? '' : ` (${reason})`}; see its log`
-    if (reason !== '' && reason !== 'ContainerCreating') return `${reason} ${message}`.trim()
-    if (!ready && reason === '') return 'it runs and is not ready; see its log, and /readyz on port 15021'
-  }
-  return undefined
 }

@@ -30,7 +30,7 @@ export async function status(options: StatusOptions, io: Io, access: StatusAcces
     const described = describeStatus(facts, (access.clock ?? systemClock).now())
     if (options.output === 'table') io.out(table(described, io))
     else io.out(options.output === 'json' ? toJson(described) : (await import('./yaml.ts')).toYaml(described))
-    for (const line of facts.notes) io.say(line)
+    for (const { message, advice } of facts.notes) io.say(`${message}; ${advice}`)
     return exitCodes.fine
   })
 }

@@ -13,10 +13,11 @@ export function defineWaypointVerbs(waypoint: Command, { io, onExit }: ProgramCo
     .argument('[namespace]', 'which one; that of the context if not given'))
     .addOption(new Option('--name <name>', 'of the Gateway').default('waypoint'))
     .option('--enroll-namespace', 'label the namespace waymark.dev/mesh=enabled too', false)
+    .addOption(new Option('--dry-run', 'print what would be applied, and change nothing').default(false).conflicts('wait'))
     .option('--wait', 'until the waypoint is programmed', false)
     .addOption(timeout('with --wait', 120))
     .addHelpText('after', examples('waymark waypoint apply shop --enroll-namespace --wait') +
-      codes('0  applied, with --wait also programmed', failedInCluster + ', or it was not programmed in time', wrongUse))
+      codes('0  applied or, with --dry-run, printed; with --wait also programmed', failedInCluster + ', or it was not programmed in time', wrongUse))
     .action(async (namespace: string | undefined, options: WaypointApplyOptions) => onExit(await (await import('./waypoints.ts')).waypointApply(namespace, options, io)))
 
   clusterChoice(waypoint.command('list')

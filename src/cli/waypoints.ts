@@ -7,7 +7,7 @@ import type { KubeClient } from '../kube/client.ts'
 import type { KubeChoice } from '../kube/config.ts'
 import { isStatus } from '../kube/errors.ts'
 import type { KubeObject } from '../kube/object.ts'
-import { collectionPath, pathInfo } from '../kube/paths.ts'
+import { collectionPath, pathInfo, type KubeRef } from '../kube/paths.ts'
 import { ports } from '../model/install.ts'
 import { controllerName } from '../model/status.ts'
 import { findServed } from '../sources/kube/served.ts'
@@ -24,6 +24,8 @@ export interface WaypointApplyOptions extends KubeChoice {
   readonly name: string
   /** Labels the namespace as one of the mesh too. */
   readonly enrollNamespace: boolean
+  /** Shows what would be applied, and changes nothing. */
+  readonly dryRun: boolean
   readonly wait: boolean
   /** Seconds that `wait` waits. */
   readonly timeout: number
@@ -52,15 +54,21 @@ export async function waypointApply(given: string | undefined, options: Waypoint
     const apiVersion = await gatewayVersion(client)
     const refusal = apiVersion === undefined ? noGatewayApi : await whyNotApply(client, apiVersion, namespace, options.name)
     if (apiVersion === undefined || refusal !== undefined) return refused('apply', refusal ?? noGatewayApi, io)
-    if (options.enrollNamespace) {
-      await client.patch({ apiVersion: 'v1', kind: 'Namespace', name: namespace }, { metadata: { labels: { [meshLabel]: 'enabled' } } })
-      io.say(`labelled Namespace ${namespace} ${meshLabel}=enabled`)
-    }
-    const applied = await client.apply({
+    const gateway = {
       apiVersion, kind: 'Gateway', metadata: { namespace, name: options.name },
       spec: { gatewayClassName: waypointClass, listeners: [{ name: 'mesh', port: ports.hbone, protocol: 'HBONE' }] },
-    }, cliFieldManager)
-    io.say(`applied Gateway ${namespace}/${options.name}`)
+    }
+    if (options.dryRun) {
+      io.out((await import('./yaml.ts')).toYaml(gateway))
+      if (options.enrollNamespace) io.say(`Namespace ${namespace} would be labelled ${meshLabel}=enabled`)
+      io.say('nothing was changed')
+      return exitCodes.fine
+    }
+    if (options.enrollNamespace) await enroll(client, namespace, io)
+    const before = await client.read({ apiVersion, kind: 'Gateway', namespace, name: options.name })
+    const applied = await client.apply(gateway, cliFieldManager)
+    const isSame = before?.metadata.resourceVersion === applied.metadata.resourceVersion
+    io.say(isSame ? `Gateway ${namespace}/${options.name} is there already, as it should be` : `applied Gateway ${namespace}/${options.name}`)
     if (!options.wait) return exitCodes.fine
     return (await untilProgrammed(client, access.clock ?? systemClock, applied, options.timeout, io)) ? exitCodes.fine : exitCodes.failed
   })
@@ -76,8 +84,8 @@ export async function waypointList(options: WaypointListOptions, io: Io, access:
     const waypoints = (await listGateways(client, apiVersion, namespace)).filter(isWaypoint).map((gateway) => describeWaypoint(gateway, nowMs))
     if (options.output !== 'table') io.out(options.output === 'json' ? toJson({ waypoints }) : (await import('./yaml.ts')).toYaml({ waypoints }))
     else if (waypoints.length > 0) {
-      io.out(columns(['NAMESPACE', 'NAME', 'ACCEPTED', 'PROGRAMMED', 'ADDRESS', 'ROUTES', 'AGE'], waypoints.map((each) =>
-        [each.namespace, each.name, each.accepted, each.programmed, each.addresses.join(','), each.attachedRoutes, formatAge(each.ageSeconds)]), io.paint))
+      io.out(columns(['NAMESPACE', 'NAME', 'ACCEPTED', 'PROGRAMMED', 'ADDRESS', 'AGE'], waypoints.map((each) =>
+        [each.namespace, each.name, each.accepted, each.programmed, each.addresses.join(','), formatAge(each.ageSeconds)]), io.paint))
     }
     if (waypoints.length === 0) io.say(`no waypoints${namespace === undefined ? '' : ` in namespace ${namespace}; -A lists those of every namespace`}`)
     return exitCodes.fine
@@ -96,14 +104,21 @@ export async function waypointDelete(name: string, options: WaypointDeleteOption
       return exitCodes.fine
     }
     if (!isWaypoint(gateway)) return refused('delete', `Gateway ${namespace}/${name} is no waypoint: its class is ${printable(classOf(gateway))}`, io)
-    const labels = (await client.read({ apiVersion: 'v1', kind: 'Namespace', name: namespace }))?.metadata.labels
-    if (labels?.[waypointLabel] === 'auto') {
+    const place = await readIfAllowed(client, { apiVersion: 'v1', kind: 'Namespace', name: namespace })
+    if (place !== 'forbidden' && place?.metadata.labels?.[waypointLabel] === 'auto') {
       return refused('delete', `the namespace asks for its waypoint by a label, and the controller would make it anew: kubectl label namespace ${namespace} ${waypointLabel}-`, io)
     }
     await client.remove({ apiVersion, kind: 'Gateway', namespace, name }, gateway.metadata.uid)
     io.say(`deleted Gateway ${namespace}/${name}; the controller ends its pods`)
     return !options.wait || (await untilGone(client, access.clock ?? systemClock, { namespace, name, timeout: options.timeout }, io)) ? exitCodes.fine : exitCodes.failed
   })
+}
+
+async function enroll(client: KubeClient, namespace: string, io: Io): Promise<void> {
+  const ref = { apiVersion: 'v1', kind: 'Namespace', name: namespace }
+  if ((await client.read(ref))?.metadata.labels?.[meshLabel] === 'enabled') return
+  await client.patch(ref, { metadata: { labels: { [meshLabel]: 'enabled' } } })
+  io.say(`labelled Namespace ${namespace} ${meshLabel}=enabled`)
 }
 
 const noGatewayApi = 'the cluster has no Gateway API; see waymark check --pre'
@@ -139,10 +154,10 @@ function isWaypoint(gateway: KubeObject): boolean {
 }
 
 async function whyNotApply(client: KubeClient, apiVersion: string, namespace: string, name: string): Promise<string | undefined> {
-  if ((await client.read({ apiVersion: 'v1', kind: 'Namespace', name: namespace })) === undefined) return `there is no namespace ${namespace}: kubectl create namespace ${namespace}`
-  const gatewayClass = await client.read({ apiVersion, kind: 'GatewayClass', name: waypointClass })
-  const owner = (gatewayClass?.['spec'] as Partial<GatewayClass['spec']> | undefined)?.controllerName
+  if ((await readIfAllowed(client, { apiVersion: 'v1', kind: 'Namespace', name: namespace })) === undefined) return `there is no namespace ${namespace}: kubectl create namespace ${namespace}`
+  const gatewayClass = await readIfAllowed(client, { apiVersion, kind: 'GatewayClass', name: waypointClass })
   if (gatewayClass === undefined) return 'the mesh is not installed: there is no GatewayClass waypoint; see waymark check'
+  const owner = gatewayClass === 'forbidden' ? controllerName : (gatewayClass['spec'] as Partial<GatewayClass['spec']> | undefined)?.controllerName
   if (owner !== controllerName) return `the GatewayClass waypoint is that of another controller, ${printable(owner ?? '')}`
   for (const gateway of await listGateways(client, apiVersion, namespace)) {
     if (gateway.metadata.name === name && !isWaypoint(gateway)) return `Gateway ${namespace}/${name} is there with the class ${printable(classOf(gateway))}: use another --name`
@@ -153,6 +168,16 @@ async function whyNotApply(client: KubeClient, apiVersion: string, namespace: st
   return undefined
 }
 
+/** Who may make Gateways in one namespace may not always read what is the cluster's. */
+async function readIfAllowed(client: KubeClient, ref: KubeRef): Promise<KubeObject | 'forbidden' | undefined> {
+  try {
+    return await client.read(ref)
+  } catch (error) {
+    if (isStatus(error, 403)) return 'forbidden'
+    throw error
+  }
+}
+
 /** A waypoint as `list` shows it. */
 interface WaypointRecord {
   readonly namespace: string
@@ -161,12 +186,11 @@ interface WaypointRecord {
   readonly accepted: string
   readonly programmed: string
   readonly addresses: readonly string[]
-  readonly attachedRoutes: number
   readonly ageSeconds: number | undefined
 }
 
 function describeWaypoint({ metadata, status: given }: KubeObject, nowMs: number): WaypointRecord {
-  const status = given as Gateway['status'] & { readonly listeners?: readonly { readonly attachedRoutes?: number }[] } | undefined
+  const status = given as Gateway['status']
   const state = (type: string): string => {
     const found = conditionOf(status?.conditions, type)
     return found === undefined ? 'Unknown' : found.status === 'True' ? 'True' : `${found.status} (${found.reason})`
@@ -178,7 +202,6 @@ function describeWaypoint({ metadata, status: given }: KubeObject, nowMs: number
     accepted: state('Accepted'),
     programmed: state('Programmed'),
     addresses: (status?.addresses ?? []).map(({ value }) => value),
-    attachedRoutes: (status?.listeners ?? []).reduce((sum, { attachedRoutes = 0 }) => sum + attachedRoutes, 0),
     ageSeconds: Number.isNaN(ageSeconds) ? undefined : Math.max(0, Math.round(ageSeconds)),
   }
 }

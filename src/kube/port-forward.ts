@@ -9,14 +9,23 @@ export interface PodName {
   readonly name: string
 }
 
-/** Reaches ports of pods through the API server, also those that listen on the pod's loopback alone. */
+/** What a process in a pod answers. */
+export interface PodPage {
+  readonly status: number
+  readonly text: string
+}
+
+/**
+ * Reaches ports of pods through the API server and the node's kubelet, also those that listen on the pod's loopback alone or that network
+ * policies shield. Asking needs the rights to get and to create `pods/portforward`: an upgrade is a GET, and Kubernetes 1.35 asks for both.
+ */
 export interface PodPorts {
   /**
    * GET of a page that a process in the pod serves.
    * @param timeoutMs for all of it; default 10 s
-   * @throws {KubeError} with the API server's status if it does not let us, the page's own if that is not 2xx, 0 if nothing answers
+   * @throws {KubeError} with the API server's status if it does not let us, 0 if nothing answers; whatever the page says is an answer
    */
-  readonly get: (pod: PodName, port: number, path: string, timeoutMs?: number) => Promise<string>
+  readonly get: (pod: PodName, port: number, path: string, timeoutMs?: number) => Promise<PodPage>
 }
 
 const defaultTimeoutMs = 10_000
@@ -81,10 +90,10 @@ function refusal(error: unknown, what: string): KubeError {
   if (error instanceof KubeError) return error
   const message = typeof error === 'object' && error !== null && 'message' in error ? String(error.message) : String(error)
   const status = Number(/Unexpected server response: (\d{3})/.exec(message)?.[1] ?? 0)
-  return new KubeError(status, '', `${what}: ${status === 403 ? '403 creating pods/portforward is forbidden' : message}`, undefined, { cause: error })
+  return new KubeError(status, '', `${what}: ${status === 403 ? '403 pods/portforward is forbidden' : message}`, undefined, { cause: error })
 }
 
-async function getPage(stream: Duplex, port: number, path: string, what: string, abort: AbortSignal): Promise<string> {
+async function getPage(stream: Duplex, port: number, path: string, what: string, abort: AbortSignal): Promise<PodPage> {
   try {
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {
       // The admin pages answer only to their own names.
@@ -100,10 +109,7 @@ async function getPage(stream: Duplex, port: number, path: string, what: string,
       if (size > maxBytes) throw new KubeError(0, '', `${what}: the page is too long`)
       chunks.push(chunk)
     }
-    const text = Buffer.concat(chunks).toString()
-    const status = answer.statusCode ?? 0
-    if (status < 200 || status > 299) throw new KubeError(status, '', `${what}: ${status} ${text.slice(0, 300)}`.trim())
-    return text
+    return { status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString() }
   } catch (error) {
     if (error instanceof KubeError) throw error
     throw new KubeError(0, '', `${what}: ${abort.aborted ? 'no answer in time' : error instanceof Error ? error.message : String(error)}`, undefined, { cause: error })

@@ -24,15 +24,19 @@ export function judgeCertificates({ ca }: Pick<MeshFacts, 'ca'>, live: Pick<Live
   const rotate = ca.ownSecret === undefined ? 'waymark ca rotate replaces it without an interruption' : `put the next one into Secret ${namespace}/${ca.ownSecret}`
   const signing = ca.roots.find((each) => each.signs) ?? ca.roots[0]
   const leftMs = (signing?.notAfterMs ?? 0) - nowMs
-  const until = signing === undefined ? 'an unknown time' : new Date(signing.notAfterMs).toISOString().replace(/\.\d+Z$/, 'Z')
+  const until = signing === undefined ? 'an unknown time' : at(signing.notAfterMs)
   if (leftMs <= 0) lines.push(failure(`the root ended at ${until}: no certificate is trusted any more`, rotate, ending))
   else if (leftMs < noticeMs || ending.length > 0) lines.push(warning(`the root is valid until ${until}`, rotate, ending))
   else lines.push(ok(`the root is valid until ${until}`))
   if (ca.phase === 'steady') lines.push(ok(`no rotation is under way (generation ${ca.generation})`))
   else if (ca.next !== undefined && nowMs - ca.next.atMs > lateMs) {
-    lines.push(warning(`a rotation hangs: the step "${ca.next.step}" was due at ${new Date(ca.next.atMs).toISOString()}`, 'does a controller lead? See waymark ca status'))
+    lines.push(warning(`a rotation hangs: the step "${ca.next.step}" was due at ${at(ca.next.atMs)}`, 'does a controller lead? See waymark ca status'))
   } else lines.push(ok(`a rotation is under way (to generation ${ca.generation + 1}): ${ca.phase}`))
   return [...lines, judgeBundles(live, infra, namespace)]
+}
+
+function at(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z')
 }
 
 function isEnding(problem: string): boolean {

@@ -18,7 +18,11 @@ export function judgeControllers({ deployment, controllers }: Controllers): read
   const troubles = controllers.filter((pod) => !pod.ready).map(({ name, trouble }) => `${name}: ${trouble ?? 'it is not ready'}`)
   const see = `kubectl -n ${namespace} describe pods -l ${controllerSelector}; kubectl -n ${namespace} logs deployment/${install.controller}`
   const state = `${ready.length} of ${count(wanted, 'controller')} ${ready.length === 1 ? 'is' : 'are'} ready`
-  if (ready.length === 0) return [failure(`${state}: waypoints serve on with what they have, changes have no effect, and certificates are not renewed`, `see ${see}`, controllers.length === 0 ? ['it has no pods: a quota or an admission policy may refuse them'] : troubles)]
+  if (ready.length === 0) {
+    const consequence = 'waypoints serve on with what they have, changes have no effect, and certificates are not renewed'
+    if (wanted === 0) return [failure(`the Deployment ${install.controller} is scaled to 0: ${consequence}`, `kubectl -n ${namespace} scale deployment ${install.controller} --replicas 2`)]
+    return [failure(`${state}: ${consequence}`, `see ${see}`, controllers.length === 0 ? ['it has no pods: a quota or an admission policy may refuse them'] : troubles)]
+  }
   if (ready.length < wanted) return [warning(state, `the others take over meanwhile; see ${see}`, troubles)]
   const [restarting] = controllers.filter(({ restarts }) => restarts >= 5)
   return [
@@ -57,7 +61,7 @@ export function judgeVersions({ controllers, waypoints }: Pick<MeshFacts, 'contr
       others.map((pod) => `${pod.namespace}/${pod.name}: ${versionOf(pod) ?? 'unknown'} (${pod.image})`)))
   }
   if (lines.length > 0) return lines
-  if (version === undefined) return [ok(`this command is ${own}; what the controllers are they do not tell`)]
+  if (version === undefined) return [ok(`this command is ${own}; the controllers do not tell of what version they are`)]
   return [ok(`this command${ofWaypoints.size === 0 ? ' and the controllers' : ', the controllers and the waypoints'} are of ${version === own ? `version ${own}` : `versions that fit (${own}, ${version})`}`)]
 }
 

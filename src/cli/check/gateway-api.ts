@@ -1,11 +1,10 @@
 import { gatewayApiVersion, gatewayPlurals } from '../../../crds/load.ts'
-import type { Schema } from '../../api/schema.ts'
+import type { Channel, Schema } from '../../api/schema.ts'
 import { kinds, type ResourceKind } from '../../api/resources.ts'
 import type { KubeClient } from '../../kube/client.ts'
-import { isStatus } from '../../kube/errors.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { optionalKinds } from '../../sources/kube/source.ts'
-import { failure, ok, warning, type Line } from './report.ts'
+import { failure, ok, unlessForbidden, warning, type Line } from './report.ts'
 
 /** A CustomResourceDefinition of Gateway API as the cluster has it. */
 export interface DefinitionFacts {
@@ -63,14 +62,16 @@ export function judgeDefinitions(definitions: readonly DefinitionFacts[]): reado
   const present = definitions.filter((each) => each.present !== undefined)
   if (present.length === 0) return [failure('the CRDs of Gateway API are not there', installAdvice('standard'))]
   const missing = definitions.filter((each) => readVersion(each) === undefined)
+  // Of two channels the one with more fields: going back would drop some.
+  const channel = present.some((each) => each.present?.channel === 'experimental') ? 'experimental' : 'standard'
   return [
-    ...judgeMissing(missing.map(({ kind }) => kind), definitions),
-    judgeBundle(present),
+    ...judgeMissing(missing.map(({ kind }) => kind), definitions, channel),
+    judgeBundle(present, channel),
     judgeChannel(present),
   ]
 }
 
-function installAdvice(channel: string): string {
+function installAdvice(channel: Channel): string {
   const url = `https://github.com/kubernetes-sigs/gateway-api/releases/download/${gatewayApiVersion}/${channel}-install.yaml`
   return `install them with the mesh (waymark install --crds ${channel} --apply) or by themselves: kubectl apply --server-side -f ${url}`
 }
@@ -81,7 +82,7 @@ function readVersion({ kind, present }: DefinitionFacts): { readonly name: strin
   return kinds[kind].versions.map((name) => served.find((each) => each.name === name)).find((each) => each !== undefined)
 }
 
-function judgeMissing(missing: readonly ResourceKind[], all: readonly DefinitionFacts[]): readonly Line[] {
+function judgeMissing(missing: readonly ResourceKind[], all: readonly DefinitionFacts[], channel: Channel): readonly Line[] {
   const detail = (kind: ResourceKind): string => {
     const versions = all.find((each) => each.kind === kind)?.present?.versions.filter(({ served }) => served).map(({ name }) => name)
     return `${kinds[kind].plural}.${group}: ${versions === undefined ? 'not there' : `served as ${versions.join(', ') || 'nothing'}, read as ${kinds[kind].versions.join(', ')}`}`
@@ -90,16 +91,15 @@ function judgeMissing(missing: readonly ResourceKind[], all: readonly Definition
   const optional = missing.filter((kind) => optionalKinds.has(kind))
   if (missing.length === 0) return [ok('the CRDs of Gateway API are there, in versions that the mesh reads')]
   return [
-    ...(needed.length === 0 ? [] : [failure('CRDs of Gateway API are missing without which nothing works', installAdvice('standard'), needed.map(detail))]),
-    ...(optional.length === 0 ? [] : [warning(`${optional.join(', ')}: the cluster does not serve such routes`, `nothing to do if you need none; else ${installAdvice('standard')}`, optional.map(detail))]),
+    ...(needed.length === 0 ? [] : [failure('CRDs of Gateway API are missing without which nothing works', installAdvice(channel), needed.map(detail))]),
+    ...(optional.length === 0 ? [] : [warning(`${optional.join(', ')}: the cluster does not serve such routes`, `nothing to do if you need none; else ${installAdvice(channel)}`, optional.map(detail))]),
   ]
 }
 
 /** Release that the CRDs are of. */
-function judgeBundle(present: readonly DefinitionFacts[]): Line {
+function judgeBundle(present: readonly DefinitionFacts[], channel: Channel): Line {
   const versions = [...new Set(present.map((each) => each.present?.bundleVersion ?? 'an unknown release'))].sort()
   const detail = (): readonly string[] => present.map((each) => `${kinds[each.kind].plural}.${group}: ${each.present?.bundleVersion ?? 'an unknown release'}`)
-  const channel = present[0]?.present?.channel === 'experimental' ? 'experimental' : 'standard'
   if (versions.length > 1) return warning('the CRDs of Gateway API are of several releases', `bring all of them to ${gatewayApiVersion}: ${installAdvice(channel)}`, detail())
   const [version = ''] = versions
   const order = compareMinor(version, gatewayApiVersion)
@@ -145,12 +145,7 @@ export function hasField(schema: Schema, path: string): boolean {
   return true
 }
 
-/** Says so if the definitions may not be read, which is no reason not to look at the rest. */
-export async function checkDefinitions(client: KubeClient): Promise<readonly Line[]> {
-  try {
-    return judgeDefinitions(await readDefinitions(client))
-  } catch (error) {
-    if (!isStatus(error, 403)) throw error
-    return [warning(`the CRDs of Gateway API can not be looked at: ${error.message}`, 'use a context whose user may get customresourcedefinitions')]
-  }
+/** Looks at the definitions, if that is allowed. */
+export function checkDefinitions(client: KubeClient): Promise<readonly Line[]> {
+  return unlessForbidden('the CRDs of Gateway API', async () => judgeDefinitions(await readDefinitions(client)), 'use a context whose user may get customresourcedefinitions')
 }

@@ -1,3 +1,4 @@
+import type { GatewayClass } from '../../api/gateway.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { KubeClient } from '../../kube/client.ts'
 import type { PodPorts } from '../../kube/port-forward.ts'
@@ -5,7 +6,8 @@ import { controllerName } from '../../model/status.ts'
 import { waypointClass } from '../../translate/waypoints.ts'
 import { otherInstallation } from '../install.ts'
 import { readLive, translateLive } from '../live.ts'
-import { readFacts, waypointClassOf } from '../mesh/facts.ts'
+import { readFacts, waypointClassOf, type MeshFacts } from '../mesh/facts.ts'
+import { pause } from '../rollout.ts'
 import { versions } from '../version.ts'
 import { judgeCertificates } from './certificates.ts'
 import { judgeControllers, judgeLeader, judgeVersions } from './controllers.ts'
@@ -13,7 +15,7 @@ import { checkDefinitions } from './gateway-api.ts'
 import { reach } from './kubernetes.ts'
 import { judgeNamespaces } from './namespaces.ts'
 import { checkControllerRights } from './rbac.ts'
-import { failure, ok, section, warning, type Line, type Section } from './report.ts'
+import { countLines, failure, ok, section, unlessForbidden, warning, type Line, type Section } from './report.ts'
 import { judgeRoutes } from './routes.ts'
 import { judgeWaypoints } from './waypoints.ts'
 
@@ -26,37 +28,35 @@ export interface InstallationCheckOptions {
   readonly clock: Clock
 }
 
-/** Changes travel while the pods are asked: waypoints that seem behind are looked at once more after this time, milliseconds. */
+/** Changes travel while the pods are asked: what seems wrong is looked at once more after this time, milliseconds. */
 const settleMs = 1_500
 
 /** Looks how the installation of a cluster is. Changes nothing. */
-export async function checkInstallation({ client, podPorts, namespace, trustDomain, clock }: InstallationCheckOptions): Promise<readonly Section[]> {
+export async function checkInstallation(options: InstallationCheckOptions): Promise<readonly Section[]> {
+  const { client, podPorts, namespace, clock } = options
   const { lines, reachable } = await reach(client)
   const kubernetes: Section = { name: 'kubernetes', lines }
   if (!reachable) return [kubernetes]
-  const sections: Section[] = [kubernetes]
-  const gatewayApi = section('gateway api', 'Gateway API', async () => [...(await checkDefinitions(client)), await checkClass(client)])
-
-  const installed = await section('installation', 'the installation', async () => {
+  const found: { facts?: MeshFacts } = {}
+  const installation = await section('installation', 'the installation', async () => {
     const facts = await readFacts(client, podPorts, namespace)
     if (facts.deployment === undefined) return [await notInstalled(client, namespace)]
+    found.facts = facts
     return [
       ...judgeControllers(facts), judgeLeader(facts, clock.now()), ...judgeVersions(facts, versions().version),
       ...(await checkControllerRights(client, namespace, facts.deployment)),
-      ...facts.notes.map((note) => warning(note, 'use a context with that right, or go by the other lines')),
+      ...facts.notes.map(({ message, advice }) => warning(message, advice)),
     ]
   })
-  sections.push(installed, await gatewayApi)
-  if ((await client.read({ apiVersion: 'apps/v1', kind: 'Deployment', namespace, name: 'waymark-controller' }).catch(() => undefined)) === undefined) return sections
-
-  sections.push(...(await checkMesh({ client, podPorts, namespace, trustDomain, clock })))
-  return sections
+  const { facts } = found
+  const gatewayApi = await section('gateway api', 'Gateway API', async () => [...(await checkDefinitions(client)), ...(facts === undefined ? [] : await checkClass(client))])
+  return [kubernetes, gatewayApi, installation, ...(facts === undefined ? [] : await checkMesh(options, facts))]
 }
 
 /** What the cluster's objects make of the mesh. */
-async function checkMesh({ client, podPorts, namespace, trustDomain, clock }: InstallationCheckOptions): Promise<readonly Section[]> {
-  const look = async (): Promise<readonly Section[]> => {
-    const [facts, live] = await Promise.all([readFacts(client, podPorts, namespace), readLive(client, trustDomain)])
+async function checkMesh({ client, podPorts, namespace, trustDomain, clock }: InstallationCheckOptions, first: MeshFacts): Promise<readonly Section[]> {
+  const look = async (facts: MeshFacts): Promise<readonly Section[]> => {
+    const live = await readLive(client, trustDomain)
     const translation = translateLive(live)
     const unread = live.problems.filter(({ reason }) => reason === 'forbidden').map(({ line }) => warning(line, 'use a context with that right: what depends on it is not looked at'))
     return [
@@ -68,10 +68,10 @@ async function checkMesh({ client, podPorts, namespace, trustDomain, clock }: In
   }
   let found: readonly Section[] = []
   const failed = await section('mesh', 'the mesh', async () => {
-    found = await look()
-    if (found.some(({ name, lines }) => (name === 'waypoints' || name === 'routes') && lines.some(({ severity }) => severity === 'error'))) {
-      await new Promise((resolve) => setTimeout(resolve, settleMs))
-      found = await look()
+    found = await look(first)
+    if (countLines(found).errors > 0) {
+      await pause(clock, settleMs)
+      found = await look(await readFacts(client, podPorts, namespace))
     }
     return []
   })
@@ -84,8 +84,11 @@ async function notInstalled(client: KubeClient, namespace: string): Promise<Line
   return failure(`the mesh is not installed in namespace ${namespace}`, 'waymark check --pre says whether it can be; then waymark install --apply, or the Helm chart')
 }
 
-async function checkClass(client: KubeClient): Promise<Line> {
-  const found = await waypointClassOf(client)
+function checkClass(client: KubeClient): Promise<readonly Line[]> {
+  return unlessForbidden(`the GatewayClass ${waypointClass}`, async () => [judgeClass(await waypointClassOf(client))])
+}
+
+function judgeClass(found: GatewayClass | undefined): Line {
   if (found === undefined) return failure(`the GatewayClass ${waypointClass} is not there`, 'apply the installation again: waymark install --apply, or helm upgrade')
   if (found.spec.controllerName !== controllerName) {
     return failure(`the GatewayClass ${waypointClass} is that of another controller, ${found.spec.controllerName}`, `take it away (kubectl delete gatewayclass ${waypointClass}) and apply the installation again`)

@@ -1,7 +1,7 @@
 import type { KubeClient } from '../../kube/client.ts'
 import { isStatus, KubeError } from '../../kube/errors.ts'
 import type { KubeObject } from '../../kube/object.ts'
-import { describeFailure } from '../cluster.ts'
+import { adviceFor } from '../cluster.ts'
 import { failure, ok, warning, type Line } from './report.ts'
 
 /** The oldest minor version of Kubernetes 1 that the chart takes, and on which the CRDs' rules run. */
@@ -26,8 +26,7 @@ export async function reach(client: KubeClient): Promise<Reached> {
   } catch (error) {
     if (error instanceof KubeError && error.status === 403) return { reachable: true, lines: [ok(`the API server answers at ${client.server}`), warning('its version is not told', 'use a context whose user may get /version')] }
     const message = error instanceof Error ? error.message : String(error)
-    const advice = describeFailure(error, client.server).slice(message.length + 2)
-    return { reachable: false, lines: [failure(`the API server does not answer at ${client.server}: ${message}`, advice || 'is the cluster up, and is it the right context?')] }
+    return { reachable: false, lines: [failure(`the API server does not answer at ${client.server}: ${message}`, adviceFor(error, client.server) || 'is the cluster up, and is it the right context?')] }
   }
 }
 

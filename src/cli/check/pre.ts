@@ -1,3 +1,4 @@
+import type { GatewayClass } from '../../api/gateway.ts'
 import type { KubeClient } from '../../kube/client.ts'
 import { isStatus } from '../../kube/errors.ts'
 import type { KubeObject } from '../../kube/object.ts'
@@ -12,7 +13,7 @@ import { waypointClassOf } from '../mesh/facts.ts'
 import { checkDefinitions } from './gateway-api.ts'
 import { reach, whoAmI } from './kubernetes.ts'
 import { otherMeshes } from './other-meshes.ts'
-import { failure, ok, section, some, warning, type Line, type Section } from './report.ts'
+import { failure, ok, section, some, unlessForbidden, warning, type Line, type Section } from './report.ts'
 import { checkInstallRights } from './rights.ts'
 
 /** Looks whether the mesh can be installed in a cluster. Changes nothing. */
@@ -22,15 +23,18 @@ export async function checkPre(client: KubeClient, namespace: string): Promise<r
   const [who, ...rest] = await Promise.all([
     section('kubernetes', 'who you are', async () => [await whoAmI(client)]),
     section('rights', 'what you may do', () => checkInstallRights(client, namespace)),
-    section('gateway api', 'Gateway API', async () => [...(await checkDefinitions(client)), await checkClass(client)]),
+    section('gateway api', 'Gateway API', async () => [...(await checkDefinitions(client)), ...(await checkClass(client))]),
     section('installation', 'what is there', () => checkPlace(client, namespace)),
-    section('other meshes', 'which namespaces other meshes capture', async () => judgeOtherMeshes(await otherMeshes(client))),
+    section('other meshes', 'which namespaces other meshes capture', () => checkOtherMeshes(client)),
   ])
   return [{ name: 'kubernetes', lines: [...lines, ...who.lines] }, ...rest]
 }
 
-async function checkClass(client: KubeClient): Promise<Line> {
-  const found = await waypointClassOf(client)
+function checkClass(client: KubeClient): Promise<readonly Line[]> {
+  return unlessForbidden(`the GatewayClass ${waypointClass}`, async () => [judgeClass(await waypointClassOf(client))])
+}
+
+function judgeClass(found: GatewayClass | undefined): Line {
   const owner = found?.spec.controllerName
   if (found === undefined) return ok(`no GatewayClass is called ${waypointClass} yet`)
   if (owner === controllerName) return ok(`the GatewayClass ${waypointClass} is ours already`)
@@ -96,9 +100,13 @@ function trialPod(namespace: string): KubeObject {
   return { apiVersion: 'v1', kind: 'Pod', metadata: { namespace, name: 'waymark-check', labels: { 'app.kubernetes.io/name': 'waymark-check' } }, spec }
 }
 
-function judgeOtherMeshes(found: readonly { readonly namespace: string; readonly mesh: string }[]): readonly Line[] {
-  if (found.length === 0) return [ok('no other mesh captures the traffic of a namespace')]
+function checkOtherMeshes(client: KubeClient): Promise<readonly Line[]> {
+  return unlessForbidden('whether another mesh is in the cluster', async () => [judgeOtherMeshes(await otherMeshes(client))], 'nothing to do if you know that there is none')
+}
+
+function judgeOtherMeshes(found: readonly { readonly namespace: string; readonly mesh: string }[]): Line {
+  if (found.length === 0) return ok('no other mesh captures the traffic of a namespace')
   const meshes = [...new Set(found.map(({ mesh }) => mesh))].join(', ')
-  return [warning(`another mesh is in the cluster: ${meshes}`, 'both can be there, but no namespace may be in two meshes: leave these out of this one, or take their labels away',
-    some(found.map(({ namespace, mesh }) => `namespace ${namespace}: ${mesh}`)))]
+  return warning(`another mesh is in the cluster: ${meshes}`, 'both can be there, but no namespace may be in two meshes: leave these out of this one, or take their labels away',
+    some(found.map(({ namespace, mesh }) => `namespace ${namespace}: ${mesh}`)))
 }

@@ -1,17 +1,16 @@
 import type { KubeClient } from '../../kube/client.ts'
-import { isStatus } from '../../kube/errors.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { install } from '../../model/install.ts'
 import { policyRules, type PolicyRule } from '../../model/rbac.ts'
-import { failure, ok, some, warning, type Line } from './report.ts'
+import { failure, ok, some, unlessForbidden, warning, type Line } from './report.ts'
 import { extraRights, missingRights } from './rights.ts'
 
 const rbac = 'rbac.authorization.k8s.io/v1'
 const again = 'apply the installation again: waymark install --apply, or helm upgrade'
 
 /** Compares the controller's live rights with those that it needs. */
-export async function checkControllerRights(client: KubeClient, namespace: string, deployment: KubeObject): Promise<readonly Line[]> {
-  try {
+export function checkControllerRights(client: KubeClient, namespace: string, deployment: KubeObject): Promise<readonly Line[]> {
+  return unlessForbidden('the controller\'s rights', async () => {
     const name = install.controller
     const [clusterRole, clusterBinding, role, binding] = await Promise.all([
       client.read({ apiVersion: rbac, kind: 'ClusterRole', name }), client.read({ apiVersion: rbac, kind: 'ClusterRoleBinding', name }),
@@ -23,10 +22,7 @@ export async function checkControllerRights(client: KubeClient, namespace: strin
       ...(binds(binding, 'Role', namespace, account) ? [] : [`RoleBinding ${namespace}/${name}`]),
     ]
     return judgeRights({ clusterRules: rulesOf(clusterRole), ownRules: rulesOf(role), unbound, account: `${namespace}/${account}`, ownCaSecret: ownCaSecretOf(deployment) })
-  } catch (error) {
-    if (!isStatus(error, 403)) throw error
-    return [warning(`the controller's rights can not be looked at: ${error.message}`, 'use a context whose user may get roles and their bindings')]
-  }
+  }, 'use a context whose user may get roles and their bindings')
 }
 
 export interface RightsFacts {

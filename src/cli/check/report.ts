@@ -1,6 +1,6 @@
 import { printable } from '../../kit/printable.ts'
-import { KubeError } from '../../kube/errors.ts'
-import { describeFailure } from '../cluster.ts'
+import { isStatus, KubeError } from '../../kube/errors.ts'
+import { adviceFor } from '../cluster.ts'
 import type { Colour, Io } from '../io.ts'
 
 export type Severity = 'ok' | 'warning' | 'error'
@@ -35,7 +35,8 @@ export function failure(message: string, advice: string, details: readonly strin
 }
 
 /**
- * Runs what fills one section. What may not be read is a warning there, and what fails an error: the other sections are looked at all the same.
+ * Runs what fills one section. What fails is an error there, also if it may not be read, for nothing is known then: the other sections are
+ * looked at all the same.
  * @param what it looks at, in words
  */
 export async function section(name: string, what: string, look: () => Promise<readonly Line[]>): Promise<Section> {
@@ -43,10 +44,18 @@ export async function section(name: string, what: string, look: () => Promise<re
     return { name, lines: await look() }
   } catch (error) {
     if (!(error instanceof KubeError)) throw error
-    const line = error.status === 403
-      ? warning(`${what} can not be looked at: ${error.message}`, 'use a context whose user may read this, or ask for the right')
-      : failure(`${what} can not be looked at: ${error.message}`, describeFailure(error).slice(error.message.length + 2) || 'try again; if it stays so, see the API server\'s log')
-    return { name, lines: [line] }
+    const advice = error.status === 403 ? 'use a context whose user may read this, or ask for the right' : adviceFor(error) || 'try again; if it stays so, see the API server\'s log'
+    return { name, lines: [failure(`${what} can not be looked at: ${error.message}`, advice)] }
+  }
+}
+
+/** One thing that may not be looked at is a warning, and no reason not to look at the rest. @param what it is, in words */
+export async function unlessForbidden(what: string, look: () => Promise<readonly Line[]>, advice = 'use a context whose user may read this, or ask for the right'): Promise<readonly Line[]> {
+  try {
+    return await look()
+  } catch (error) {
+    if (!isStatus(error, 403)) throw error
+    return [warning(`${what} can not be looked at: ${error.message}`, advice)]
   }
 }
 

@@ -33,24 +33,34 @@ async function mayNot(client: KubeClient, rights: readonly Right[]): Promise<rea
 }
 
 /** `patch deployments.apps in namespace x` */
-export function describeRight({ verb, group, resource, namespace }: Right): string {
-  return `${verb} ${resource}${group === '' ? '' : `.${group}`}${namespace === undefined ? '' : ` in namespace ${namespace}`}`
+export function describeRight(right: Right): string {
+  return describeRights([right])[0] ?? ''
+}
+
+/** Rights by what they are about: `create, patch deployments.apps in namespace x`; with the names of objects, if only these are meant. */
+function describeRights(rights: readonly Right[]): readonly string[] {
+  const verbs = new Map<string, Set<string>>()
+  for (const { verb, group, resource, namespace, name } of rights) {
+    const what = `${resource}${group === '' ? '' : `.${group}`}${name === undefined ? '' : ` ${name}`}${namespace === undefined ? '' : ` in namespace ${namespace}`}`
+    const known = verbs.get(what) ?? new Set()
+    verbs.set(what, known.add(verb))
+  }
+  return [...verbs].map(([what, each]) => `${[...each].join(', ')} ${what}`)
 }
 
 /** Whether the user may make everything that an installation has. */
 export async function checkInstallRights(client: KubeClient, namespace: string): Promise<readonly Line[]> {
   // Cluster administrators are done after one question.
   if ((await whyNot(client, { verb: '*', group: '*', resource: '*' })) === undefined) return [ok('you may do everything, so also install the mesh')]
-  const denied = await mayNot(client, installRights(namespace))
-  const missing = denied.map(describeRight)
+  const missing = describeRights(await mayNot(client, installRights(namespace)))
   const grants = await missingGrants(client, namespace)
   return [
     missing.length === 0
       ? ok('you may make every object that an installation has')
-      : failure('you may not make everything that an installation has', 'use a context with the rights of a cluster administrator, or ask for these', some(missing, 20)),
+      : failure('you may not make everything that an installation has', 'use a context with the rights of a cluster administrator, or ask for these', some(missing, 30)),
     grants.length === 0
       ? ok('you may give the controller the rights that it needs')
-      : failure('you may not give the controller the rights that it needs: nobody can grant what they lack', 'use a context with the rights of a cluster administrator, or ask for the right to escalate and bind roles', some(grants, 20)),
+      : failure('you may not give the controller the rights that it needs: nobody can grant what they lack', 'use a context with the rights of a cluster administrator, or ask for the right to escalate and bind roles', some(grants, 30)),
   ]
 }
 
@@ -77,8 +87,8 @@ async function missingGrants(client: KubeClient, namespace: string): Promise<rea
     { verb: 'escalate', group: rbac, resource: 'roles', namespace }, { verb: 'bind', group: rbac, resource: 'roles', namespace },
   ]
   if ((await mayNot(client, powers)).length === 0) return []
-  const rights = new Map([...policyRules('cluster').flatMap((rule) => rightsOf(rule)), ...policyRules('own').flatMap((rule) => rightsOf(rule, namespace))].map((each) => [describeRight(each) + (each.name ?? ''), each]))
-  return [...new Set((await mayNot(client, [...rights.values()])).map(describeRight))]
+  const rights = [...policyRules('cluster').flatMap((rule) => rightsOf(rule)), ...policyRules('own').flatMap((rule) => rightsOf(rule, namespace))]
+  return describeRights(await mayNot(client, [...new Map(rights.map((each) => [describeRight(each), each])).values()]))
 }
 
 function rightsOf({ apiGroups, resources, verbs, resourceNames }: PolicyRule, namespace?: string): readonly Right[] {
@@ -90,12 +100,12 @@ function rightsOf({ apiGroups, resources, verbs, resourceNames }: PolicyRule, na
 
 /** What the controller needs and live rules do not give, each as words. @param needed the rules that an installation has */
 export function missingRights(needed: readonly PolicyRule[], live: readonly PolicyRule[]): readonly string[] {
-  return [...new Set(needed.flatMap((rule) => rightsOf(rule)).filter((right) => !live.some((each) => gives(each, right))).map((right) => `${describeRight(right)}${right.name === undefined ? '' : ` ${right.name}`}`))]
+  return describeRights(needed.flatMap((rule) => rightsOf(rule)).filter((right) => !live.some((each) => gives(each, right))))
 }
 
 /** What live rules give beyond what the controller needs, each as words. */
 export function extraRights(needed: readonly PolicyRule[], live: readonly PolicyRule[]): readonly string[] {
-  return [...new Set(live.flatMap((rule) => rightsOf(rule)).filter((right) => !needed.some((each) => gives(each, right))).map((right) => `${describeRight(right)}${right.name === undefined ? '' : ` ${right.name}`}`))]
+  return describeRights(live.flatMap((rule) => rightsOf(rule)).filter((right) => !needed.some((each) => gives(each, right))))
 }
 
 function gives({ apiGroups, resources, verbs, resourceNames }: PolicyRule, { group, resource, verb, name }: Right): boolean {

@@ -15,9 +15,9 @@ const silenceSeconds = 300
 const certificateSeconds = 600
 
 /** Whether each waypoint is accepted, runs, and runs the present configuration. */
-export function judgeWaypoints(facts: Pick<MeshFacts, 'waypoints' | 'subscriptions'>, translation: Pick<Translation, 'snapshot' | 'infra'>): readonly Line[] {
+export function judgeWaypoints(facts: Pick<MeshFacts, 'waypoints' | 'subscriptions' | 'allSubscriptions'>, translation: Pick<Translation, 'snapshot' | 'infra'>): readonly Line[] {
   if (facts.waypoints.length === 0) return [ok('no namespace has a waypoint yet: waymark waypoint apply NAMESPACE gives one')]
-  return facts.waypoints.flatMap((waypoint) => judgeWaypoint(waypoint, facts.subscriptions, translation))
+  return facts.waypoints.flatMap((waypoint) => judgeWaypoint(waypoint, facts.allSubscriptions ? facts.subscriptions : undefined, translation))
 }
 
 function judgeWaypoint(waypoint: WaypointFacts, subscriptions: MeshFacts['subscriptions'], { snapshot, infra }: Pick<Translation, 'snapshot' | 'infra'>): readonly Line[] {

@@ -2,9 +2,8 @@ import type { Gateway, GatewayClass } from '../../api/gateway.ts'
 import type { StatusCondition } from '../../api/meta.ts'
 import { parseInfo, type CaInfo } from '../../control/ca/info.ts'
 import { caNames } from '../../control/ca/names.ts'
-import { printable } from '../../kit/printable.ts'
 import type { KubeClient } from '../../kube/client.ts'
-import { isStatus, KubeError } from '../../kube/errors.ts'
+import { isStatus } from '../../kube/errors.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { collectionPath, pathInfo } from '../../kube/paths.ts'
 import type { PodPorts } from '../../kube/port-forward.ts'
@@ -13,7 +12,7 @@ import { namespacedName } from '../../model/refs.ts'
 import { findServed } from '../../sources/kube/served.ts'
 import { waypointClass } from '../../translate/waypoints.ts'
 import { controllerSelector } from '../installation.ts'
-import { inParallel, readPods, type MeshPod } from './pods.ts'
+import { inParallel, readPage, readPods, type Asking, type MeshPod, type Note } from './pods.ts'
 
 /** What one subscriber of a controller runs, as that controller says. */
 export interface Subscription {
@@ -44,30 +43,36 @@ export interface MeshFacts {
   readonly lease: { readonly holder: string; readonly renewedMs: number; readonly durationMs: number } | undefined
   /** Undefined: no controller could be asked. */
   readonly subscriptions: readonly Subscription[] | undefined
+  /** Whether every controller that runs told of its subscribers: only then does one that is missing there run nothing. */
+  readonly allSubscriptions: boolean
   readonly waypoints: readonly WaypointFacts[]
   readonly ca: CaInfo | undefined
-  /** What could not be read and why, a line each. */
-  readonly notes: readonly string[]
+  /** What could not be read. */
+  readonly notes: readonly Note[]
 }
-
-/** Milliseconds until a controller's page must be there. */
-const adminTimeoutMs = 5_000
 
 /**
  * Reads what runs.
  * @throws {KubeError} if the installation's own namespace can not be read
  */
 export async function readFacts(client: KubeClient, podPorts: PodPorts, namespace: string): Promise<MeshFacts> {
-  const notes = new Set<string>()
-  const note = (line: string): void => void notes.add(line)
+  const notes = new Map<string, Note>()
+  const asking: Asking = { client, podPorts, note: (note) => void notes.set(note.message, note) }
   const deployment = await client.read({ apiVersion: 'apps/v1', kind: 'Deployment', namespace, name: install.controller })
   const [controllers, lease, waypoints, ca] = await Promise.all([
-    readPods(client, `/api/v1/namespaces/${namespace}/pods`, controllerSelector, note),
+    readPods(asking, `/api/v1/namespaces/${namespace}/pods`, controllerSelector),
     readLease(client, namespace),
-    readWaypoints(client, note),
+    readWaypoints(asking),
     readCa(client, namespace),
   ])
-  return { deployment, controllers, lease, subscriptions: await readSubscriptions(podPorts, controllers, note), waypoints, ca, notes: [...notes] }
+  const told = await readSubscriptions(asking, controllers)
+  const known = told.filter((each) => each !== undefined)
+  return {
+    deployment, controllers, lease, waypoints, ca,
+    subscriptions: known.length === 0 ? undefined : known.flat(),
+    allSubscriptions: told.length > 0 && known.length === told.length,
+    notes: [...notes.values()],
+  }
 }
 
 async function readLease(client: KubeClient, namespace: string): Promise<MeshFacts['lease']> {
@@ -82,10 +87,10 @@ async function readCa(client: KubeClient, namespace: string): Promise<CaInfo | u
   return parseInfo((configMap?.['data'] as Readonly<Record<string, string>> | undefined)?.[caNames.infoKey])
 }
 
-async function readWaypoints(client: KubeClient, note: (line: string) => void): Promise<readonly WaypointFacts[]> {
-  const gateways = await listGateways(client, note)
+async function readWaypoints(asking: Asking): Promise<readonly WaypointFacts[]> {
+  const gateways = await listGateways(asking)
   if (gateways.length === 0) return []
-  const pods = await readPods(client, '/api/v1/pods', `${managedByLabel}=${managedBy},${gatewayNameLabel}`, note)
+  const pods = await readPods(asking, '/api/v1/pods', `${managedByLabel}=${managedBy},${gatewayNameLabel}`)
   return gateways.map((gateway) => {
     const { namespace = '', name } = gateway.metadata
     const status = gateway['status'] as Gateway['status']
@@ -99,7 +104,7 @@ async function readWaypoints(client: KubeClient, note: (line: string) => void): 
 }
 
 /** Gateways of the class waypoint, in the order of their names. */
-async function listGateways(client: KubeClient, note: (line: string) => void): Promise<readonly KubeObject[]> {
+async function listGateways({ client, note }: Asking): Promise<readonly KubeObject[]> {
   const info = pathInfo('Gateway')
   if (info === undefined) return []
   try {
@@ -107,8 +112,8 @@ async function listGateways(client: KubeClient, note: (line: string) => void): P
     const { items } = (await client.get(collectionPath(info, undefined, apiVersion.replace(/^.*\//, '')))) as { readonly items: readonly KubeObject[] }
     return items.filter((each) => (each['spec'] as Partial<Gateway['spec']> | undefined)?.gatewayClassName === waypointClass).sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))
   } catch (error) {
-    if (isStatus(error, 403)) note('waypoints are not known: you may not list gateways in all namespaces')
-    else if (isStatus(error, 404)) note('there are no waypoints: the cluster has no Gateway API; see waymark check --pre')
+    if (isStatus(error, 403)) note({ message: 'waypoints are not known: you may not list gateways in all namespaces', advice: 'ask for that right, or use a context whose user has it' })
+    else if (isStatus(error, 404)) note({ message: 'there are no waypoints: the cluster has no Gateway API', advice: 'see waymark check --pre' })
     else throw error
     return []
   }
@@ -118,19 +123,14 @@ function keyOf({ metadata }: KubeObject): string {
   return namespacedName(metadata.namespace ?? '', metadata.name)
 }
 
-async function readSubscriptions(podPorts: PodPorts, controllers: readonly MeshPod[], note: (line: string) => void): Promise<readonly Subscription[] | undefined> {
-  const all = await inParallel(controllers.filter(({ ready }) => ready), 4, async (pod) => {
-    try {
-      const list = JSON.parse(await podPorts.get(pod, ports.admin, '/subscribers', adminTimeoutMs)) as readonly Omit<Subscription, 'controller'>[]
-      return list.map(({ kind, namespace, pod: subscriber, hash }) => ({ controller: pod.name, kind, namespace, pod: subscriber, hash }))
-    } catch (error) {
-      if (isStatus(error, 403)) note(`who is connected to which controller is not known: that needs the right to create pods/portforward in namespace ${pod.namespace}`)
-      else note(`controller ${pod.name} does not tell who is connected: ${error instanceof KubeError ? printable(error.message) : String(error)}`)
-      return undefined
-    }
+/** Of each controller that runs; undefined: it does not tell. */
+async function readSubscriptions(asking: Asking, controllers: readonly MeshPod[]): Promise<readonly (readonly Subscription[] | undefined)[]> {
+  return inParallel(controllers.filter(({ ready, metrics }) => ready || metrics !== undefined), 4, async (pod) => {
+    const page = await readPage(asking, pod, ports.admin, '/subscribers')
+    if (page === undefined) return undefined
+    const list = JSON.parse(page) as readonly Omit<Subscription, 'controller'>[]
+    return list.map(({ kind, namespace, pod: subscriber, hash }) => ({ controller: pod.name, kind, namespace, pod: subscriber, hash }))
   })
-  const known = all.filter((each) => each !== undefined)
-  return known.length === 0 ? undefined : known.flat()
 }
 
 /** Who looks after the class `waypoint`; undefined: it is not there. */

@@ -1,22 +1,15 @@
 import { printable } from '../../kit/printable.ts'
 import type { KubeClient } from '../../kube/client.ts'
-import { isStatus, KubeError } from '../../kube/errors.ts'
+import { KubeError } from '../../kube/errors.ts'
+import type { PodName, PodPorts } from '../../kube/port-forward.ts'
 import { ports } from '../../model/install.ts'
+import { troubleOf, type PodStatus } from './trouble.ts'
 
 /** The part of a Pod that tells how it is. Source: core/v1. */
 interface PodObject {
   readonly metadata: { readonly namespace: string; readonly name: string; readonly labels?: Readonly<Record<string, string>>; readonly deletionTimestamp?: string; readonly creationTimestamp?: string }
   readonly spec?: { readonly nodeName?: string; readonly containers?: readonly { readonly image?: string; readonly args?: readonly string[] }[] }
-  readonly status?: {
-    readonly phase?: string
-    readonly conditions?: readonly { readonly type: string; readonly status: string; readonly message?: string }[]
-    readonly containerStatuses?: readonly {
-      readonly ready: boolean
-      readonly restartCount?: number
-      readonly state?: { readonly waiting?: { readonly reason?: string; readonly message?: string } }
-      readonly lastState?: { readonly terminated?: { readonly exitCode?: number; readonly reason?: string } }
-    }[]
-  }
+  readonly status?: PodStatus
 }
 
 /** A pod of the mesh, and what it says of itself. */
@@ -50,26 +43,38 @@ const pageTimeoutMs = 5_000
 /** How many pods are asked at a time. */
 const parallel = 8
 
+/** Something that could not be read, and what to do about it. */
+export interface Note {
+  readonly message: string
+  readonly advice: string
+}
+
+/** What pods are asked by, and where what can not be read is noted. */
+export interface Asking {
+  readonly client: KubeClient
+  readonly podPorts: PodPorts
+  /** The same note only counts once. */
+  readonly note: (note: Note) => void
+}
+
 /**
  * Lists pods that are not on their way out, and asks each what it says of itself.
  * @param path of the collection
- * @param note takes a line about what could not be read; the same line only once
  * @throws {KubeError} if the pods may not be listed
  */
-export async function readPods(client: KubeClient, path: string, labelSelector: string, note: (line: string) => void): Promise<readonly MeshPod[]> {
-  const { items } = (await client.get(path, { labelSelector })) as { readonly items: readonly PodObject[] }
+export async function readPods(asking: Asking, path: string, labelSelector: string): Promise<readonly MeshPod[]> {
+  const { items } = (await asking.client.get(path, { labelSelector })) as { readonly items: readonly PodObject[] }
   const present = items.filter(({ metadata, status }) => metadata.deletionTimestamp === undefined && status?.phase !== 'Succeeded' && status?.phase !== 'Failed')
-  return inParallel(present.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)), parallel, async (pod) => describePod(client, pod, note))
+  return inParallel(present.sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1)), parallel, async (pod) => describePod(asking, pod))
 }
 
 function nameOf({ metadata }: PodObject): string {
   return `${metadata.namespace}/${metadata.name}`
 }
 
-async function describePod(client: KubeClient, pod: PodObject, note: (line: string) => void): Promise<MeshPod> {
-  const { metadata, spec, status } = pod
-  const ready = status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true
-  const runs = status?.phase === 'Running'
+async function describePod(asking: Asking, { metadata, spec, status = {} }: PodObject): Promise<MeshPod> {
+  const ready = status.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true
+  const runs = status.phase === 'Running'
   const [container] = spec?.containers ?? []
   return {
     namespace: metadata.namespace,
@@ -79,52 +84,42 @@ async function describePod(client: KubeClient, pod: PodObject, note: (line: stri
     node: spec?.nodeName,
     image: container?.image ?? '',
     args: container?.args ?? [],
-    restarts: (status?.containerStatuses ?? []).reduce((sum, { restartCount = 0 }) => sum + restartCount, 0),
-    trouble: ready ? undefined : (troubleOf(pod) ?? (runs ? await pending(client, pod) : `its phase is ${printable(status?.phase ?? 'Unknown')}`)),
-    metrics: runs ? await readMetrics(client, pod, note) : undefined,
+    restarts: (status.containerStatuses ?? []).reduce((sum, { restartCount = 0 }) => sum + restartCount, 0),
+    trouble: ready ? undefined : (troubleOf(status) ?? (runs ? await pending(asking, metadata) : `its phase is ${printable(status.phase ?? 'Unknown')}`)),
+    metrics: runs ? await readMetrics(asking, metadata) : undefined,
   }
-}
-
-/** Why a pod's containers do not run; undefined: they run. */
-function troubleOf({ status = {} }: PodObject): string | undefined {
-  const scheduled = status.conditions?.find(({ type }) => type === 'PodScheduled')
-  if (scheduled?.status === 'False') return `no node takes it: ${printable(scheduled.message ?? 'unknown')}`
-  for (const { ready, state, lastState } of status.containerStatuses ?? []) {
-    const { reason = '', message = '' } = state?.waiting ?? {}
-    const ended = lastState?.terminated
-    if (ended !== undefined && !ready) return `it ended with code ${ended.exitCode ?? '?'}${reason === '' ? '' : ` (${printable(reason)})`}`
-    if (reason !== '') return printable(`${reason} ${message}`.trim())
-  }
-  return undefined
 }
 
 /** What a running pod waits for, as its readiness page says. */
-async function pending(client: KubeClient, { metadata }: PodObject): Promise<string> {
+async function pending({ podPorts }: Asking, pod: PodName): Promise<string> {
   try {
-    await readPage(client, metadata, ports.ready, '/readyz')
-    return 'it has just become ready'
+    const { status, text } = await podPorts.get(pod, ports.ready, '/readyz', pageTimeoutMs)
+    if (status === 503) return `it waits for ${printable(text.trim().replaceAll('\n', '; '))}`
+    if (status === 200) return 'it has just become ready'
   } catch (error) {
-    if (isStatus(error, 503)) return `it waits for ${printable(error.message.replace(/^GET \S+ *\d* */, '').replace(/^[^:]*: 503 /, '').replaceAll('\n', '; '))}`
-    return 'it runs and is not ready; see its log'
+    if (!(error instanceof KubeError)) throw error
   }
+  return 'it runs and is not ready; see its log'
 }
 
-async function readMetrics(client: KubeClient, { metadata }: PodObject, note: (line: string) => void): Promise<Metrics | undefined> {
-  try {
-    return parseMetrics(await readPage(client, metadata, ports.metrics, '/metrics'))
-  } catch (error) {
-    if (isStatus(error, 403)) note(`versions, ages and certificates are not known: reading pods' metrics needs the right to get pods/proxy in namespace ${metadata.namespace}`)
-    else note(`pod ${nameOf({ metadata })} does not give its metrics: ${error instanceof KubeError ? printable(error.message) : String(error)}`)
-    return undefined
-  }
+async function readMetrics(asking: Asking, pod: PodName): Promise<Metrics | undefined> {
+  const text = await readPage(asking, pod, ports.metrics, '/metrics')
+  return text === undefined ? undefined : parseMetrics(text)
 }
 
-/** A page of a pod by the API server's proxy. */
-async function readPage(client: KubeClient, { namespace, name }: PodObject['metadata'], port: number, path: string): Promise<string> {
-  const answer = await client.stream(`/api/v1/namespaces/${namespace}/pods/${name}:${port}/proxy${path}`, {}, AbortSignal.timeout(pageTimeoutMs))
-  const chunks: Buffer[] = []
-  for await (const chunk of answer as AsyncIterable<Buffer>) chunks.push(chunk)
-  return Buffer.concat(chunks).toString()
+/** A page of a pod; what stands in the way is noted. */
+export async function readPage({ podPorts, note }: Asking, pod: PodName, port: number, path: string): Promise<string | undefined> {
+  const log = `see kubectl -n ${pod.namespace} logs ${pod.name}`
+  try {
+    const { status, text } = await podPorts.get(pod, port, path, pageTimeoutMs)
+    if (status === 200) return text
+    note({ message: `pod ${pod.namespace}/${pod.name} answers ${status} for ${path} on port ${port}`, advice: log })
+  } catch (error) {
+    if (!(error instanceof KubeError)) throw error
+    if (error.status === 403) note({ message: `what pods in namespace ${pod.namespace} say of themselves is not known: versions, ages, certificates, connections`, advice: 'ask for the rights to get and create pods/portforward there' })
+    else note({ message: `pod ${pod.namespace}/${pod.name} does not tell of itself: ${printable(error.message)}`, advice: log })
+  }
+  return undefined
 }
 
 /** As the process says, else as its pod is labelled; undefined: not known. */

@@ -57,7 +57,7 @@ export async function readCluster(client: KubeClient, options: ReadOptions = {})
 
 function forbidden(kind: ResourceKind, message: string): string {
   const { group, plural } = allKinds[kind]
-  return `${kind}: you may not list ${group === '' ? plural : `${plural}.${group}`} in all namespaces (${message}); ask for the right to list them, as the ClusterRole view has it, or use another context`
+  return `${kind}: you may not list ${group === '' ? plural : `${plural}.${group}`} in all namespaces (${message}); ask for the right to list them, or use another context`
 }
 
 async function listKind(client: KubeClient, kind: ResourceKind, { timeoutMs = 30_000 }: ReadOptions): Promise<ReadonlyMap<NamespacedName, KubeObject>> {
