@@ -29,14 +29,20 @@ export function meshNamespaces(resources: ResourceSet, infra: readonly WaypointI
   return namespaces
 }
 
+/** The identity of every node's agent: it runs beside the controller. */
+export function agentOf(controller: Identity): Identity {
+  return { ...controller, serviceAccount: install.agent }
+}
+
 /**
  * Whether a verified identity may have a subscriber's configuration: an entry that of its own namespace, a waypoint's only the service
- * account of that namespace's active waypoint, and what other controllers know only a controller.
+ * account of that namespace's active waypoint, a node's only its agent, and what other controllers know only a controller.
  * @returns a string that says why not
  */
 export function mayHave(identity: Identity, subscriber: Subscriber | { readonly kind: 'controller' }, snapshot: Snapshot, controller: Identity): true | string {
   const id = formatSpiffeId(identity)
   if (subscriber.kind === 'controller') return id === formatSpiffeId(controller) || `${id} is not the controller`
+  if (subscriber.kind === 'agent') return id === formatSpiffeId(agentOf(controller)) || `${id} is no node agent`
   if (subscriber.namespace !== identity.namespace) return `${id} may not have the configuration of namespace ${subscriber.namespace}`
   if (subscriber.kind === 'entry') return true
   for (const entry of snapshot.values()) {

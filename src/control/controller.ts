@@ -16,11 +16,14 @@ import { watchCluster } from '../sources/kube/source.ts'
 import { createRecorder } from '../status/recorder.ts'
 import { createStatusWriter } from '../status/writer.ts'
 import { keepCredentials } from '../transport/credentials.ts'
+import { isMeshNamespace } from '../translate/labels.ts'
 import type { Translation } from '../translate/options.ts'
 import { createTranslator } from '../translate/translator.ts'
 import { createBundleWriter } from './ca/bundle-writer.ts'
 import { openClusterCa, type ClusterCa } from './ca/cluster-ca.ts'
-import { mayHave, meshNamespaces, otherControllers, withTooLarge } from './cluster.ts'
+import { mayActFor } from './capture-plan.ts'
+import { createCaptureWriter } from './captures.ts'
+import { agentOf, mayHave, meshNamespaces, otherControllers, withTooLarge } from './cluster.ts'
 import { help } from './findings.ts'
 import type { ControllerCounters } from './controller-metrics.ts'
 import { startLeaderElection } from './leader.ts'
@@ -39,6 +42,8 @@ export interface ControllerOptions {
   readonly installation: Installation
   readonly svidLifetimeMs: number
   readonly ownCaSecret?: string | undefined
+  /** Whether the installation has an agent on its nodes; without one, pods are reached in plain. */
+  readonly nodeAgent?: boolean
   /** Where configuration and certificates are served; 0 = any. */
   readonly host: string
   readonly port: number
@@ -107,21 +112,23 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   })
   const infra = createInfraWriter({ client, clock, installation, log, observer: counters.source('infra') })
   const bundles = createBundleWriter({ client, clock, namespace, log, observer: counters.source('trust-bundle') })
-  const writers = [recorder, status, infra, bundles, ca]
-  closers.push(status.close, infra.close, bundles.close)
+  const captures = createCaptureWriter({ client, clock, recorder, log })
+  const writers = [recorder, status, infra, bundles, ca, captures]
+  closers.push(status.close, infra.close, bundles.close, captures.close)
 
   let resources: ResourceSet | undefined
   let namespaces: ReadonlySet<string> = new Set()
   const writeBundles = (): void => bundles.update(namespaces, ca.bundle(), ca.info())
   closers.push(ca.onChange(writeBundles))
   const translate = createTranslator()
+  const inMesh = (of: string): boolean => resources !== undefined && isMeshNamespace(resources, of)
   let waypoints: Translation['infra'] = []
   let tooLarge = ''
   const programming = createProgramming({
     clock,
     translate: (from, readyWaypoints) => {
       const beganMs = performance.now()
-      const translation = translate(from, { trustDomain, nodeAgent: false, readyWaypoints, infraProblems: withTooLarge(infra.problems(), publisher.tooLarge(), waypoints) })
+      const translation = translate(from, { trustDomain, nodeAgent: options.nodeAgent === true && 'reported', readyWaypoints, infraProblems: withTooLarge(infra.problems(), publisher.tooLarge(), waypoints) })
       counters.translated(performance.now() - beganMs, translation)
       return translation
     },
@@ -150,14 +157,22 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
     issue: ca.issue, onBundleChange: ca.onBundleChange,
     reviewToken: createTokenReviewer({ client, trustDomain }),
     authorize: (who, subscriber) => mayHave(who, subscriber, programming.translation().snapshot, identity),
+    mayActFor: (owner, who) => resources === undefined ? 'the cluster has not been read yet' : mayActFor(owner, who, resources.Pod, inMesh, agentOf(identity)),
     observer: counters.control,
   })
-  closers.push(() => control.close(), control.onAcknowledged(programming.acknowledged))
+  closers.push(() => control.close(), control.onAcknowledged(() => acknowledged()))
   const peers = createPeerAcks({
     credentials, clock, instance: control.instance, controllerId: formatSpiffeId(identity),
     resolve: () => (resources === undefined || options.podIp === undefined ? [] : otherControllers(resources, namespace, options.podIp)),
-    onChange: programming.acknowledged, onTrouble: log,
+    onChange: () => acknowledged(), onTrouble: log,
   })
+  const reportCaptures = (): void => {
+    if (resources !== undefined) captures.update(resources, [...control.acknowledgements(), ...peers.acknowledgements()])
+  }
+  const acknowledged = (): void => {
+    programming.acknowledged()
+    reportCaptures()
+  }
   closers.push(peers.close)
   const source = watchCluster({
     client, clock, readiness, log, observer: counters.source('cluster'),
@@ -165,21 +180,13 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
       resources = change.resources
       programming.update(change.resources)
       peers.refresh()
+      reportCaptures()
     },
   })
   closers.push(source.close)
   const election = startLeaderElection({
     client, clock, namespace, name: install.controller, identity: options.pod, log,
-    onChange: (leading) => {
-      for (const writer of writers) {
-        // One that fails must not leave the others without the word: they would write on, or never begin.
-        try {
-          writer.setActive(leading)
-        } catch (error) {
-          log(`a defect in what only the leader does: ${error instanceof Error ? error.message : String(error)}`)
-        }
-      }
-    },
+    onChange: lead,
   })
   counters.observe({ leading: election.leading, snapshot: () => programming.translation().snapshot, ca, control })
 
@@ -191,7 +198,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
     statuses: () => programming.translation().statuses,
     troubles: () => [...programming.defects(), ...source.problems(), ...ca.problems(), ...bundles.problems(), ...withTooLarge(infra.problems(), publisher.tooLarge(), waypoints).values(), ...describeAll([], programming.translation().statuses, programming.translation().warnings)],
     close: async () => {
-      for (const writer of writers) writer.setActive(false)
+      lead(false)
       await election.close()
       for (const close of closers.reverse()) await close()
     },

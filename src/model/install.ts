@@ -7,6 +7,8 @@ export const install = {
   namespace: 'waymark-system',
   /** The controller's Deployment, headless Service, service account, Lease. */
   controller: 'waymark-controller',
+  /** The node agent's DaemonSet and service account. */
+  agent: 'waymark-agent',
   /** The Secret with the mesh's CA, in the controller's namespace. */
   caSecret: 'waymark-ca',
   /** The ConfigMap with the mesh's roots, in the controller's namespace and in every namespace of the mesh; key `bundleKey`. */
@@ -29,6 +31,9 @@ export const managedBy = 'waymark'
 export const gatewayNameLabel = 'gateway.networking.k8s.io/gateway-name'
 /** Label of the ConfigMaps that the controller reads: `parameters` (of a Gateway's parametersRef) or `trust-bundle`. */
 export const configLabel = 'waymark.dev/config'
+
+/** Annotation of a pod whose traffic its node's agent captures: listeners and rules are in place. */
+export const capturedAnnotation = 'waymark.dev/captured'
 
 /** The ports of every process. */
 export const ports = { hbone: 15008, control: 15012, admin: 15000, metrics: 15020, ready: 15021, entry: 15080 } as const

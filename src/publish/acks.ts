@@ -1,13 +1,20 @@
+import { isDeepStrictEqual } from 'node:util'
+
 /** What a connected subscriber runs, in its own words. */
 export interface Acknowledgement {
-  readonly kind: 'waypoint' | 'entry'
+  readonly kind: 'waypoint' | 'entry' | 'agent'
   readonly namespace: string
   /** Its service account; for a waypoint the name of its Gateway. */
   readonly name: string
   readonly pod: string
   /** Hash of the slice that it runs; '' until it has acknowledged one. */
   readonly hash: string
+  /** Of an agent, the pods of its node that shall be captured, by uid. */
+  readonly captures?: Captures
 }
+
+/** '' : it is captured; else why it can not be, in words. */
+export type Captures = Readonly<Record<string, string>>
 
 /** A change in what subscribers run. `fresh`: the puts are all there is. */
 export interface AcknowledgementChange {
@@ -19,7 +26,11 @@ export interface AcknowledgementChange {
 /** Who is connected and what they run. */
 export interface AcknowledgementList {
   /** A new subscriber that has acknowledged nothing yet. */
-  readonly add: (subscriber: Omit<Acknowledgement, 'hash'>) => { readonly acknowledge: (hash: string) => void; readonly remove: () => void }
+  readonly add: (subscriber: Omit<Acknowledgement, 'hash' | 'captures'>) => {
+    readonly acknowledge: (hash: string) => void
+    readonly report: (captures: Captures) => void
+    readonly remove: () => void
+  }
   /** In the order of arrival. A pod that connects anew is here twice for a moment. */
   readonly all: () => readonly Acknowledgement[]
   /** Calls `listener` with all there is, then with each change; the answer stops that. */
@@ -43,7 +54,12 @@ export function createAcknowledgementList(): AcknowledgementList {
       put(id, { ...subscriber, hash: '' })
       return {
         acknowledge: (hash) => {
-          if (present.has(id) && present.get(id)?.hash !== hash) put(id, { ...subscriber, hash })
+          const before = present.get(id)
+          if (before !== undefined && before.hash !== hash) put(id, { ...before, hash })
+        },
+        report: (captures) => {
+          const before = present.get(id)
+          if (before !== undefined && !isDeepStrictEqual(before.captures, captures)) put(id, { ...before, captures })
         },
         remove: () => {
           if (present.delete(id)) tell({ put: [], remove: [id] })

@@ -4,6 +4,7 @@ import type { Cancel, Clock } from '../kit/clock.ts'
 import type { Issued } from '../model/credentials.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Snapshot } from '../model/snapshot.ts'
+import type { Captures } from './acks.ts'
 import { openLink, type Dialled, type Kept, type Link } from './link.ts'
 import type { RefusalCause } from './messages.ts'
 import type { Subscriber } from './slice.ts'
@@ -43,7 +44,9 @@ export interface ControllerClientOptions {
 /** A data plane process's side of the stream: keeps it up, and keeps what it last heard while it is down. */
 export interface ControllerClient {
   /** Rejects if the stream is down or ends first, or if the CA refuses. */
-  readonly sign: (publicKeyPem: string) => Promise<Issued>
+  readonly sign: (publicKeyPem: string, onBehalfOf?: string) => Promise<Issued>
+  /** Says to this controller and every later one which pods of the node are captured. */
+  readonly report: (captures: Captures) => void
   readonly connected: () => boolean
   /** When a controller last gave a sign of life, milliseconds since the epoch; undefined: never. */
   readonly heardAtMs: () => number | undefined
@@ -67,6 +70,7 @@ export function createControllerClient(options: ControllerClientOptions): Contro
   /** What was handed over last, and its promise to run, if there is one. */
   let delivered: { readonly snapshot: Snapshot; readonly runs: unknown } | undefined
   let heardAtMs: number | undefined
+  let captures: Captures | undefined
   let current: Link | undefined
   /** On its way to replace `current`. */
   let next: Link | undefined
@@ -182,6 +186,7 @@ export function createControllerClient(options: ControllerClientOptions): Contro
           options.onRefused?.(cause)
         },
       })
+      if (captures !== undefined) link.report(captures)
       if (current === undefined) {
         current = link
         plan(link)
@@ -215,7 +220,12 @@ export function createControllerClient(options: ControllerClientOptions): Contro
   start()
 
   return {
-    sign: (publicKeyPem) => (current ?? next)?.sign(publicKeyPem) ?? Promise.reject(new Error('there is no stream from the controller')),
+    sign: (publicKeyPem, onBehalfOf) => (current ?? next)?.sign(publicKeyPem, onBehalfOf) ?? Promise.reject(new Error('there is no stream from the controller')),
+    report: (pods) => {
+      captures = pods
+      current?.report(pods)
+      next?.report(pods)
+    },
     connected: () => current !== undefined,
     heardAtMs: () => heardAtMs,
     move,

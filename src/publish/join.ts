@@ -5,6 +5,7 @@ import { formatSpiffeId, type Identity } from '../model/identity.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import { keepCredentials } from '../transport/credentials.ts'
 import { parseTrustBundle } from '../transport/svid.ts'
+import type { Captures } from './acks.ts'
 import { createControllerClient, type ControllerClient } from './client.ts'
 import { keepAliveMs } from './control-tls.ts'
 import { dialAny, dialController, systemResolve, type Resolve } from './dial.ts'
@@ -54,6 +55,10 @@ export interface Member {
   readonly credentials: CredentialSource
   /** Whether there is a stream from a controller now. */
   readonly connected: () => boolean
+  /** A node's agent only: asks for an SVID for a pod of its node. @param id its SPIFFE id. Rejects while there is no stream. */
+  readonly signFor: (id: string, publicKeyPem: string) => Promise<Issued>
+  /** A node's agent only: says which pods of its node are captured, now and to every later controller. */
+  readonly report: (captures: Captures) => void
   /** Milliseconds since the last word of a controller, to this process or, if it never heard any, to the one before. */
   readonly staleMs: () => number
   /** Where the present configuration is from; `kept`: from disk, and no controller has said yet that it is the present one. */
@@ -198,6 +203,8 @@ export async function joinMesh(options: JoinOptions): Promise<Member> {
   return {
     credentials: keeper,
     connected: connection.connected,
+    signFor: (id, publicKeyPem) => connection.sign(publicKeyPem, id),
+    report: connection.report,
     staleMs: () => Math.max(0, clock.now() - (connection.heardAtMs() ?? kept.sliceAtMs ?? startedMs)),
     source: () => source,
     close,

@@ -3,7 +3,7 @@ import type { Clock } from '../kit/clock.ts'
 import type { Issued } from '../model/credentials.ts'
 import type { Identity } from '../model/identity.ts'
 import { apply, delta, type Snapshot } from '../model/snapshot.ts'
-import type { AcknowledgementChange } from './acks.ts'
+import type { AcknowledgementChange, Captures } from './acks.ts'
 import type { ClientMessage, RefusalCause, ServerMessage } from './messages.ts'
 import type { Subscriber } from './slice.ts'
 import type { Update } from './view.ts'
@@ -47,8 +47,9 @@ export interface LinkOptions {
 export interface Link {
   readonly dialled: Dialled
   readonly openedAtMs: number
-  /** Rejects if the stream ends first or the CA refuses. */
-  readonly sign: (publicKeyPem: string) => Promise<Issued>
+  /** Rejects if the stream ends first or the CA refuses. @param onBehalfOf a SPIFFE id; see `ClientMessage` */
+  readonly sign: (publicKeyPem: string, onBehalfOf?: string) => Promise<Issued>
+  readonly report: (captures: Captures) => void
   readonly closed: Promise<void>
   readonly close: () => void
 }
@@ -116,15 +117,15 @@ export function openLink(dialled: Dialled, options: LinkOptions): Link {
   if (options.keepAliveMs !== undefined) {
     keepAlive(wire, { clock, intervalMs: options.keepAliveMs, send: () => wire.send({ type: 'ping' }), onDead: wire.close })
   }
-  return { dialled, openedAtMs: clock.now(), sign: signer.sign, closed: wire.closed, close: wire.close }
+  return { dialled, openedAtMs: clock.now(), sign: signer.sign, report: (pods) => wire.send({ type: 'captures', pods }), closed: wire.closed, close: wire.close }
 }
 
 export interface Signer {
-  readonly sign: (publicKeyPem: string) => Promise<Issued>
+  readonly sign: (publicKeyPem: string, onBehalfOf?: string) => Promise<Issued>
   readonly receive: (message: Extract<ServerMessage, { type: 'signed' | 'sign-failed' }>) => void
 }
 
-/** Asks for certificates on a wire; what waits when it is closed is rejected. */
+/** Asks for certificates on a wire, one after another; what waits when it is closed is rejected. */
 export function createSigner(wire: Pick<Wire<ServerMessage, ClientMessage>, 'send' | 'closed'>, token: (() => Promise<string>) | undefined): Signer {
   const waiting = new Map<number, { resolve: (issued: Issued) => void; reject: (error: Error) => void }>()
   let nextId = 1
@@ -135,9 +136,16 @@ export function createSigner(wire: Pick<Wire<ServerMessage, ClientMessage>, 'sen
     for (const { reject } of waiting.values()) reject(ended())
     waiting.clear()
   })
+  /** The CA takes one request of a stream at a time. */
+  let last: Promise<unknown> = Promise.resolve()
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const done = last.then(work)
+    last = done.catch(() => {})
+    return done
+  }
   return {
-    sign: async (publicKeyPem) => {
-      const proof = token === undefined ? {} : { token: await token() }
+    sign: (publicKeyPem, onBehalfOf) => inTurn(async () => {
+      const proof = { ...(token === undefined ? {} : { token: await token() }), ...(onBehalfOf === undefined ? {} : { onBehalfOf }) }
       return new Promise<Issued>((resolve, reject) => {
         if (over) {
           reject(ended())
@@ -147,7 +155,7 @@ export function createSigner(wire: Pick<Wire<ServerMessage, ClientMessage>, 'sen
         waiting.set(id, { resolve, reject })
         wire.send({ type: 'sign', id, publicKeyPem, ...proof })
       })
-    },
+    }),
     receive: (message) => {
       const asked = waiting.get(message.id)
       waiting.delete(message.id)

@@ -57,6 +57,8 @@ export interface ListenControlOptions {
   readonly issue: (identity: Identity, publicKeyPem: string) => Promise<Issued>
   readonly onBundleChange: (listener: (trustBundlePem: readonly string[]) => void) => () => void
   readonly reviewToken: ReviewToken
+  /** See `SubscriberServerOptions`. */
+  readonly mayActFor?: SubscriberServerOptions['mayActFor']
   /**
    * Whether a verified identity may have that configuration; a string says why not. That the namespaces are the same is already known,
    * and so is that a `controller` has our own identity.
@@ -123,7 +125,7 @@ export async function listenControl(options: ListenControlOptions): Promise<Cont
     return options.authorize(identity, subscriber)
   }
   const streamOptions: SubscriberServerOptions = {
-    publisher: options.publisher, issue: options.issue, onBundleChange: options.onBundleChange, authorize, reviewToken, acknowledgements, instance, observer,
+    publisher: options.publisher, issue: options.issue, onBundleChange: options.onBundleChange, authorize, reviewToken, ...(options.mayActFor === undefined ? {} : { mayActFor: options.mayActFor }), acknowledgements, instance, observer,
     bundle: () => credentials.current().trustBundlePem,
     keepAlive: { clock, intervalMs: limits.keepAliveMs },
   }

@@ -1,6 +1,7 @@
 import type { Issued } from '../model/credentials.ts'
 import type { Identity } from '../model/identity.ts'
-import type { Acknowledgement } from './acks.ts'
+import { parseSpiffeId } from '../model/identity.ts'
+import type { Acknowledgement, Captures } from './acks.ts'
 import type { Update } from './publisher.ts'
 import type { Subscriber } from './slice.ts'
 
@@ -10,8 +11,13 @@ export type ClientMessage =
   | Hello
   /** It runs this version now, which came with this hash. */
   | { readonly type: 'ack'; readonly version: number; readonly hash: string }
-  /** Asks for an SVID over this public key, PEM. Over the network each request carries a projected token that proves the identity. */
-  | { readonly type: 'sign'; readonly id: number; readonly publicKeyPem: string; readonly token?: string }
+  /**
+   * Asks for an SVID over this public key, PEM. Over the network each request carries a projected token that proves the identity.
+   * `onBehalfOf`: a SPIFFE id that a pod on the node of the token's own pod has; only a node's agent may ask for that.
+   */
+  | { readonly type: 'sign'; readonly id: number; readonly publicKeyPem: string; readonly token?: string; readonly onBehalfOf?: string }
+  /** An agent's: which pods of its node are captured; it takes the place of what was said before. */
+  | { readonly type: 'captures'; readonly pods: Captures }
   /** A sign of life. */
   | { readonly type: 'ping' }
 
@@ -58,6 +64,10 @@ export const maxTokenBytes = 16 * 1024
 const maxKeyBytes = 4 * 1024
 const maxNameBytes = 253
 const hashPattern = /^[0-9a-f]{64}$/
+/** Most pods of a node, and the longest reason; together well below what a message may have. Source: Kubernetes' own limit is 110 pods, large nodes have 250. */
+export const maxCaptures = 500
+export const maxWhyBytes = 200
+const uidPattern = /^[0-9a-zA-Z._-]{1,64}$/
 
 /**
  * Reads what a client sent, of which nothing is believed to have the right shape.
@@ -73,8 +83,11 @@ export function readClientMessage(value: unknown): ClientMessage | undefined {
       return { type, version: natural(fields['version']), hash: hash(fields['hash']) }
     case 'sign': {
       const token = fields['token'] === undefined ? {} : { token: text(fields['token'], maxTokenBytes) }
-      return { type, id: natural(fields['id']), publicKeyPem: text(fields['publicKeyPem'], maxKeyBytes), ...token }
+      const onBehalfOf = fields['onBehalfOf'] === undefined ? {} : { onBehalfOf: spiffeId(fields['onBehalfOf']) }
+      return { type, id: natural(fields['id']), publicKeyPem: text(fields['publicKeyPem'], maxKeyBytes), ...token, ...onBehalfOf }
     }
+    case 'captures':
+      return { type, pods: captures(fields['pods']) }
     case 'hello': {
       const { trustDomain, namespace, serviceAccount } = record(fields['identity'])
       const subscriber = record(fields['subscriber'])
@@ -111,7 +124,19 @@ function hash(value: unknown): string {
   return value
 }
 
+function spiffeId(value: unknown): string {
+  if (typeof value !== 'string' || parseSpiffeId(value) === undefined) throw new Error('a SPIFFE id of the message is none')
+  return value
+}
+
+function captures(value: unknown): Captures {
+  const pods = Object.entries(record(value))
+  if (pods.length > maxCaptures) throw new Error('too many pods in one message')
+  for (const [uid, why] of pods) if (!uidPattern.test(uid) || typeof why !== 'string' || Buffer.byteLength(why) > maxWhyBytes) throw new Error('a pod of the message is none')
+  return Object.fromEntries(pods) as Captures
+}
+
 function kind(value: unknown): Subscriber['kind'] {
-  if (value === 'waypoint' || value === 'entry' || value === 'controller') return value
+  if (value === 'waypoint' || value === 'entry' || value === 'agent' || value === 'controller') return value
   throw new Error('nobody can subscribe to that')
 }

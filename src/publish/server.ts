@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../kit/clock.ts'
 import type { Issued } from '../model/credentials.ts'
-import { formatSpiffeId, isTrustDomain, sameIdentity, type Identity } from '../model/identity.ts'
-import type { AcknowledgementList } from './acks.ts'
+import { formatSpiffeId, isTrustDomain, parseSpiffeId, sameIdentity, type Identity } from '../model/identity.ts'
+import type { AcknowledgementList, Captures } from './acks.ts'
 import { readClientMessage, type ClientMessage, type Hello, type RefusalCause, type ServerMessage } from './messages.ts'
 import type { ControlObserver } from './observer.ts'
 import type { Publisher, Update } from './publisher.ts'
@@ -40,6 +40,8 @@ export interface SubscriberServerOptions {
   readonly bundle?: () => readonly string[]
   /** Needed unless every caller is `local`. */
   readonly reviewToken?: ReviewToken
+  /** Whether the owner of a token may have a certificate in another's name; a string says why not. Default: nobody may. */
+  readonly mayActFor?: (owner: ReviewedToken, identity: Identity) => true | string
   /** Keeps who is connected and what they run. */
   readonly acknowledgements?: AcknowledgementList
   /** Name of this controller's process, told to the other end. */
@@ -79,6 +81,7 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
   /** Whose hello was accepted. */
   let greeted: Identity | undefined
   let acknowledge: (version: number, hash: string) => void = () => {}
+  let report: ((captures: Captures) => void) | undefined
   let signing = false
   let refusedTokens = 0
   let unread = 0
@@ -139,13 +142,15 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
     acknowledge = (version, hash) => {
       if (own.acknowledge(version) === hash) listed?.acknowledge(hash)
     }
+    if (subscriber.kind === 'agent') report = (captures) => listed?.report(captures)
     enders.push(own.close)
   }
 
   /** Who the certificate is for. @throws SignRefusal */
-  const proven = async (token: string | undefined): Promise<Identity> => {
+  const proven = async (token: string | undefined, onBehalfOf: string | undefined): Promise<Identity> => {
     if (caller.kind === 'local') {
       if (greeted === undefined) throw new SignRefusal('a stream begins with hello')
+      if (onBehalfOf !== undefined) throw new SignRefusal('only a node\'s agent may ask in another\'s name')
       return greeted
     }
     if (token === undefined || options.reviewToken === undefined) throw new SignRefusal('every request for a certificate needs a token of the service account')
@@ -158,23 +163,28 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
     if (caller.kind === 'member' && !sameIdentity(caller.identity, reviewed.identity)) {
       throw new SignRefusal(`the token is that of ${formatSpiffeId(reviewed.identity)}, the certificate that of ${formatSpiffeId(caller.identity)}`)
     }
-    return reviewed.identity
+    if (onBehalfOf === undefined) return reviewed.identity
+    const identity = parseSpiffeId(onBehalfOf)
+    const verdict = identity === undefined || caller.kind !== 'member' || greeted === undefined ? 'only a node\'s agent that has said hello may ask in another\'s name' : (options.mayActFor?.(reviewed, identity) ?? 'nobody may ask in another\'s name here')
+    if (identity === undefined || verdict !== true) throw new SignRefusal(verdict === true ? 'no identity' : verdict)
+    return identity
   }
 
-  const sign = async ({ id, publicKeyPem, token }: Extract<ClientMessage, { type: 'sign' }>): Promise<void> => {
+  const sign = async ({ id, publicKeyPem, token, onBehalfOf }: Extract<ClientMessage, { type: 'sign' }>): Promise<void> => {
     if (signing) {
       answer({ type: 'sign-failed', id, message: 'one request for a certificate at a time', retryable: true })
       return
     }
     signing = true
     try {
-      answer({ type: 'signed', id, issued: await options.issue(await proven(token), publicKeyPem) })
+      answer({ type: 'signed', id, issued: await options.issue(await proven(token, onBehalfOf), publicKeyPem) })
       observer?.signed?.(true)
     } catch (error) {
       observer?.signed?.(false)
       const final = error instanceof SignRefusal
       answer({ type: 'sign-failed', id, message: error instanceof Error ? error.message : String(error), retryable: !final })
-      if (final && caller.kind !== 'local' && ++refusedTokens >= maxRefusedTokens) refuse('token', 'too many tokens that prove nothing')
+      // An agent that asks for a pod which has just gone asks in good faith.
+      if (final && onBehalfOf === undefined && caller.kind !== 'local' && ++refusedTokens >= maxRefusedTokens) refuse('token', 'too many tokens that prove nothing')
     } finally {
       signing = false
     }
@@ -198,6 +208,10 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
         return
       case 'sign':
         void sign(message)
+        return
+      case 'captures':
+        if (report === undefined) refuse('identity', 'only a node\'s agent captures pods')
+        else report(message.pods)
         return
       case 'ping':
       // A later version's message, which it can do without.

@@ -8,6 +8,8 @@ export type Subscriber =
   | { readonly kind: 'waypoint'; readonly namespace: string }
   /** A workload's entry to the mesh: every destination, but of the routes only its own namespace's consumer level. */
   | { readonly kind: 'entry'; readonly namespace: string }
+  /** A node's agent: every destination and every workload, and for which Service ports namespaces have consumer routes. */
+  | { readonly kind: 'agent'; readonly namespace: string }
   /** Another controller: no configuration, but what the subscribers of this one have acknowledged. */
   | { readonly kind: 'controller'; readonly namespace: string }
 
@@ -27,6 +29,8 @@ export function isIn({ kind, namespace }: Subscriber, entry: Entry): boolean {
       return entry.kind !== 'workload' && entry.namespace === namespace
     case 'entry':
       return entry.kind !== 'routes' || (entry.level === 'consumer' && entry.namespace === namespace)
+    case 'agent':
+      return entry.kind !== 'routes' || entry.level === 'consumer'
     case 'controller':
       return false
   }

@@ -3,7 +3,7 @@ import { refOf } from '../api/resources.ts'
 import type { Endpoint, EndpointsEntry } from '../model/entries.ts'
 import { namespacedName, type NamespacedName } from '../model/refs.ts'
 import type { Warning } from '../model/status.ts'
-import { isEnrolled } from './labels.ts'
+import { isMember } from './labels.ts'
 import type { FixedOptions } from './options.ts'
 import { compareText } from './order.ts'
 import { isDestination, type PortInfo, type ServiceInfo } from './services.ts'
@@ -114,7 +114,7 @@ function endpointOf(
   // A slice may only name pods of its own namespace: else whoever writes one could choose whose identity must answer.
   const local = ref?.namespace === undefined || ref.namespace === slice.metadata.namespace
   const pod = ref?.name === undefined || !local ? undefined : view.pod(namespacedName(slice.metadata.namespace ?? '', ref.name))
-  const member = options.nodeAgent && pod !== undefined && !isOver(pod) && isEnrolled(pod, view.inMesh)
+  const member = pod !== undefined && !isOver(pod) && isMember(pod, view.inMesh, options.nodeAgent)
   return {
     ...where,
     transport: member
@@ -123,5 +123,14 @@ function endpointOf(
     ...(ref?.name === undefined ? {} : { pod: ref.name }),
     ...(spec.nodeName === undefined ? {} : { node: spec.nodeName }),
     ...(spec.zone === undefined ? {} : { zone: spec.zone }),
+    ...namesOf('forZones', spec.hints?.forZones),
+    ...namesOf('forNodes', spec.hints?.forNodes),
   }
+}
+
+function namesOf<K extends 'forZones' | 'forNodes'>(key: K, hints: readonly { readonly name: string }[] | undefined): Partial<Record<K, readonly string[]>> {
+  if (hints === undefined || hints.length === 0) return {}
+  const named: Partial<Record<K, readonly string[]>> = {}
+  named[key] = hints.map(({ name }) => name)
+  return named
 }

@@ -1,7 +1,9 @@
 import { refOf, type Resource, type ResourceSet } from '../api/resources.ts'
 import type { Pod } from '../api/core.ts'
+import { capturedAnnotation, gatewayNameLabel, managedBy, managedByLabel } from '../model/install.ts'
 import { namespacedName } from '../model/refs.ts'
 import type { Warning } from '../model/status.ts'
+import type { FixedOptions } from './options.ts'
 
 /** `enabled` on a Namespace makes its pods mesh members; `disabled` on a Pod leaves it out. */
 export const meshLabel = 'waymark.dev/mesh'
@@ -24,6 +26,17 @@ export function isMeshNamespace(resources: ResourceSet, namespace: string): bool
  */
 export function isEnrolled(pod: Pod, inMesh: (namespace: string) => boolean): boolean {
   return pod.metadata.labels?.[meshLabel] !== 'disabled' && pod.spec?.hostNetwork !== true && inMesh(pod.metadata.namespace ?? '')
+}
+
+/** Whether an enrolled pod is reached by HBONE. */
+export function isMember(pod: Pod, inMesh: (namespace: string) => boolean, nodeAgent: FixedOptions['nodeAgent']): boolean {
+  if (nodeAgent === false || !isEnrolled(pod, inMesh)) return false
+  return nodeAgent === true || (isCapturable(pod) && pod.metadata.annotations?.[capturedAnnotation] === 'true')
+}
+
+/** Whether the agent of its node may capture a pod: not the mesh's own, which speak HBONE themselves. */
+export function isCapturable({ metadata: { labels } }: Pod): boolean {
+  return !(labels?.[managedByLabel] === managedBy && labels[gatewayNameLabel] !== undefined)
 }
 
 /** Warns of values of our labels that mean nothing: a typo there leaves a namespace out of the mesh without a word. */

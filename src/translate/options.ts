@@ -23,10 +23,11 @@ export interface TranslateOptions {
   /** Port on which mesh members accept HBONE; default 15008. */
   readonly hbonePort?: number
   /**
-   * Whether something on the nodes ends HBONE for enrolled pods; default true. False: endpoints are reached in plain, and no
-   * workload counts as enrolled, for that is what says how a pod is reached.
+   * Whether something on the nodes ends HBONE for enrolled pods; default true: for all. False: endpoints are reached in plain, and no
+   * workload counts as enrolled, for that is what says how a pod is reached. `reported`: for those pods that carry `capturedAnnotation`,
+   * and workloads say which ones agents shall capture.
    */
-  readonly nodeAgent?: boolean
+  readonly nodeAgent?: boolean | 'reported'
   /** What keeps a waypoint from being made or changed, by `namespace/name` of its Gateway, in words for its status. */
   readonly infraProblems?: ReadonlyMap<NamespacedName, string>
 }

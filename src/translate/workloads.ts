@@ -1,7 +1,7 @@
 import type { Pod } from '../api/core.ts'
 import type { WorkloadEntry } from '../model/entries.ts'
 import { formatSpiffeId } from '../model/identity.ts'
-import { isEnrolled } from './labels.ts'
+import { isCapturable, isEnrolled, isMember } from './labels.ts'
 import type { FixedOptions } from './options.ts'
 
 /** The SPIFFE id under which a pod speaks. */
@@ -14,10 +14,14 @@ export type WorkloadView = {
   readonly inMesh: (namespace: string) => boolean
 }
 
-/** The entry of a pod that can be reached: it has an address and is not over. Without a node agent none is reached by HBONE. */
+/**
+ * The entry of a pod that can be reached: it has an address and is not over. Without a node agent none is reached by HBONE. A pod that shall
+ * be captured has its entry as soon as it has a node, for agents capture it before it has an address.
+ */
 export function workloadEntry(pod: Pod, view: WorkloadView, { trustDomain, nodeAgent }: FixedOptions): WorkloadEntry | undefined {
   const addresses = addressesOf(pod)
-  if (isOver(pod) || addresses.length === 0) return undefined
+  const capture = nodeAgent === 'reported' && isEnrolled(pod, view.inMesh) && isCapturable(pod) && pod.spec?.nodeName !== undefined
+  if (isOver(pod) || (addresses.length === 0 && !capture)) return undefined
   return {
     kind: 'workload',
     namespace: pod.metadata.namespace ?? '',
@@ -25,8 +29,9 @@ export function workloadEntry(pod: Pod, view: WorkloadView, { trustDomain, nodeA
     addresses,
     serviceAccount: serviceAccountOf(pod),
     identity: podIdentity(pod, trustDomain),
-    enrolled: nodeAgent && isEnrolled(pod, view.inMesh),
+    enrolled: isMember(pod, view.inMesh, nodeAgent),
     ...(pod.spec?.nodeName === undefined ? {} : { node: pod.spec.nodeName }),
+    ...(nodeAgent === 'reported' && pod.metadata.uid !== undefined ? { uid: pod.metadata.uid, capture } : {}),
   }
 }
 

@@ -37,6 +37,12 @@ describe('trimOf', () => {
     })
   })
 
+  it('keeps of a pod\'s annotations only the one that says that it is captured', () => {
+    const annotations = { note: 'x', 'waymark.dev/captured': 'true' }
+    const pod = trimOf('Pod')({ metadata: { ...metadata, annotations } }, 'v1', 'Pod')
+    assert.deepEqual(pod.metadata.annotations, { 'waymark.dev/captured': 'true' })
+  })
+
   it('keeps of an EndpointSlice what the mesh reads, and reads null as empty', () => {
     const trim = trimOf('EndpointSlice')
     const slice = {

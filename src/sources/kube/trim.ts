@@ -1,6 +1,7 @@
 import { isMap, own } from '../../api/field.ts'
 import type { ResourceKind } from '../../api/resources.ts'
 import type { KubeObject } from '../../kube/object.ts'
+import { capturedAnnotation } from '../../model/install.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -51,15 +52,23 @@ export function trimOf(kind: ResourceKind): Trim {
 const serviceFields = [
   ...['type', 'clusterIP', 'clusterIPs', 'externalName', 'ports', 'selector'],
   ...['publishNotReadyAddresses', 'ipFamilies', 'ipFamilyPolicy'],
+  ...['sessionAffinity', 'sessionAffinityConfig', 'internalTrafficPolicy'],
 ]
 
-/** Metadata of what there are many of: its annotations are not read. */
+/** Metadata of what there are many of: of its annotations only ours are read. */
 function brief(value: Json, share: Share): Json {
   const metadata = own(value, 'metadata')
   return {
     ...pick(metadata, ['name', 'namespace', 'uid', 'creationTimestamp', 'deletionTimestamp']),
-    ...defined({ labels: isMap(metadata) ? share(own(metadata, 'labels')) : undefined }),
+    ...defined({
+      labels: isMap(metadata) ? share(own(metadata, 'labels')) : undefined,
+      annotations: isMap(metadata) ? share(ownAnnotations(own(metadata, 'annotations'))) : undefined,
+    }),
   }
+}
+
+function ownAnnotations(annotations: unknown): Json | undefined {
+  return isMap(annotations) && Object.hasOwn(annotations, capturedAnnotation) ? pick(annotations, [capturedAnnotation]) : undefined
 }
 
 function named(value: Json): Json {
@@ -93,6 +102,7 @@ function sliceOf(value: Json, share: Share): Json {
       conditions: share(pick(own(each, 'conditions'), ['ready', 'serving', 'terminating'])),
       nodeName: share(own(each, 'nodeName')),
       zone: share(own(each, 'zone')),
+      hints: share(pick(own(each, 'hints'), ['forZones', 'forNodes'])),
       targetRef: pick(own(each, 'targetRef'), ['kind', 'namespace', 'name', 'uid']),
     }),
   }))

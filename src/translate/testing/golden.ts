@@ -13,7 +13,7 @@ interface OptionsDocument {
   readonly waypointAddresses?: Readonly<Record<NamespacedName, readonly SocketAddress[]>>
   readonly readyWaypoints?: readonly NamespacedName[]
   readonly hbonePort?: number
-  readonly nodeAgent?: boolean
+  readonly nodeAgent?: TranslateOptions['nodeAgent']
   readonly infraProblems?: Readonly<Record<NamespacedName, string>>
 }
 
