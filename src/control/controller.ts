@@ -27,6 +27,7 @@ import { agentOf, mayHave, meshNamespaces, otherControllers, withTooLarge } from
 import { help } from './findings.ts'
 import type { ControllerCounters } from './controller-metrics.ts'
 import { startLeaderElection } from './leader.ts'
+import { createLeading } from './leading.ts'
 import { createProgramming } from './programming.ts'
 import { describeAll } from './reporter.ts'
 import { createTokenReviewer } from './token-review.ts'
@@ -113,7 +114,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   const infra = createInfraWriter({ client, clock, installation, log, observer: counters.source('infra') })
   const bundles = createBundleWriter({ client, clock, namespace, log, observer: counters.source('trust-bundle') })
   const captures = createCaptureWriter({ client, clock, recorder, log })
-  const writers = [recorder, status, infra, bundles, ca, captures]
+  const lead = createLeading({ work: [recorder, status, infra, ca, captures], later: [bundles], settled: ca.idle, log })
   closers.push(status.close, infra.close, bundles.close, captures.close)
 
   let resources: ResourceSet | undefined

@@ -143,6 +143,25 @@ describe('openClusterCa', () => {
       await until(() => cluster.server.get(secret) !== undefined, 'the Secret')
       await until(() => follower.ca.problems().length === 0, 'the end of the problem')
     })
+
+    it('is not put back by a controller that was cut off while the root was replaced', async () => {
+      const client = cluster.server.client()
+      // It neither sees a change nor may read, until it leads.
+      let cut = false
+      const late = await cluster.open({ client: { ...client, stream: () => new Promise(() => {}), read: (ref) => (cut ? new Promise(() => {}) : client.read(ref)) } })
+      await late.ca.idle()
+      cut = true
+      await cluster.annotate({ [caNames.rotateTo]: '1', [caNames.rotateForce]: '1' })
+      await until(() => leader.ca.rotation().generation === 1, 'the next generation')
+      remember()
+      for (const { ca } of [leader, follower]) ca.close()
+      cluster.server.delete(secret)
+      cut = false
+      late.ca.setActive(true)
+      await late.ca.idle()
+      assert.equal(cluster.server.get(secret), undefined)
+      assert.match(late.ca.problems().join(), /is not put back: it is of generation 0, and this mesh has reached 1; restore the Secret from a backup/)
+    })
   })
 
   describe('whose Secret is changed by hand while it runs', () => {

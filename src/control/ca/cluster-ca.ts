@@ -149,6 +149,14 @@ export async function openClusterCa(options: ClusterCaOptions): Promise<ClusterC
         return false
       }
       const present = ca.state()
+      // A controller that was cut off for long may lead before it has seen what others made of the CA meanwhile.
+      const marker = await store.marker()
+      const why = marker === undefined || marker === 'unreadable' ? undefined : whyNotNext(marker, present.rotation)
+      if (why !== undefined) {
+        complain(`${secretPath} is gone, and what this controller remembers is not put back: ${why}; ${new CaError('store-lost', why).advice}`)
+        return false
+      }
+      if (!mayWrite()) return false
       if ((await store.create(present)) !== present) return agree(await store.look())
       say({ type: 'Warning', reason: 'CaRestored', message: `${secretPath} was gone; it was put back with the same root` })
       complain(undefined)

@@ -20,6 +20,8 @@ export type Kept =
 export interface SecretStore extends CaStore {
   /** Reads the Secret, and from then on `save` replaces just what was seen. @throws {KubeError} */
   readonly look: () => Promise<Kept>
+  /** What the mesh remembers of its CA, see `markerOf`. @throws {KubeError} */
+  readonly marker: () => Promise<ReturnType<typeof markerOf>>
 }
 
 export interface SecretStoreOptions {
@@ -60,11 +62,15 @@ export function secretStore({ client, namespace }: SecretStoreOptions): SecretSt
     return kept.kind === 'kept' ? kept.state : undefined
   }
 
+  const readMarker = async (): Promise<ReturnType<typeof markerOf>> =>
+    markerOf(await client.read({ apiVersion: 'v1', kind: 'ConfigMap', namespace, name: install.bundleConfigMap }))
+
   return {
     look,
+    marker: readMarker,
     load: async () => {
       const first = await loadOrThrow()
-      const marker = markerOf(await client.read({ apiVersion: 'v1', kind: 'ConfigMap', namespace, name: install.bundleConfigMap }))
+      const marker = await readMarker()
       if (marker === undefined) return first
       // Another controller may have made both since the first look.
       const state = first ?? (await loadOrThrow())
