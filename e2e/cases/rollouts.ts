@@ -8,7 +8,7 @@ export const cases = defineCases([
   {
     name: 'waypoint rolling restart, scale up and down, and application rollout: no request fails',
     features: ['rollout', 'scale', 'zero failures'],
-    group: 'disruptive',
+    group: 'measured',
     place: sturdyPlace,
     manifests: sturdyManifests,
     limitSeconds: 300,

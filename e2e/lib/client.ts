@@ -5,7 +5,7 @@ import type {
 import { end, start } from './command.ts'
 import type { Kube } from './kube.ts'
 import { dialogue, type Dialogue } from './lines.ts'
-import { containerOf } from './nodes.ts'
+import { insideOf, processOf } from './nodes.ts'
 
 /** Answers of the entry that only say that news of a Service has not reached it yet. */
 const notYet = ['unknown-destination', 'no-configuration', 'no-waypoint', 'no-endpoint'] as const
@@ -53,8 +53,7 @@ export function startClient(kube: Kube, namespace: string, pod = 'client', conta
  * @throws if the pod's container does not run
  */
 export async function startClientOnNode(kube: Kube, namespace: string, pod = 'client', container = 'driver'): Promise<Client> {
-  const { node, id } = await containerOf(kube, namespace, pod, container)
-  return clientOver(start('docker', ['exec', '-i', node, 'crictl', 'exec', '-i', id, ...drive]), namespace, pod)
+  return clientOver(start(...insideOf(await processOf(kube, namespace, pod, container), drive)), namespace, pod)
 }
 
 function clientOver(child: ChildProcess, namespace: string, pod: string): Client {

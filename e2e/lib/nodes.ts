@@ -2,11 +2,11 @@ import { run } from './command.ts'
 import type { Kube } from './kube.ts'
 import type { KubeObject } from './objects.ts'
 
-/** A container as its node knows it. */
-export interface NodeContainer {
+/** The first process of a container, as its node sees it. */
+export interface NodeProcess {
   /** On kind a node is a container of that name. */
   readonly node: string
-  readonly id: string
+  readonly pid: number
 }
 
 interface RunningPod {
@@ -20,25 +20,27 @@ interface ContainerStatus {
   readonly restartCount: number
 }
 
-/** @throws if the pod's container does not run */
-export async function containerOf(kube: Kube, namespace: string, pod: string, container: string): Promise<NodeContainer> {
-  const { spec, status } = (await kube.get('Pod', namespace, pod)) as unknown as RunningPod
-  const id = status.containerStatuses?.find(({ name }) => name === container)?.containerID?.replace(/^\w+:\/\//, '')
-  if (id === undefined) throw new Error(`container ${container} of ${namespace}/${pod} does not run`)
-  return { node: spec.nodeName, id }
-}
-
-/** Runs `crictl` on a node. */
-export async function onNode(node: string, args: readonly string[], timeoutMs = 60_000): Promise<string> {
-  return (await run('docker', ['exec', node, 'crictl', ...args], { timeoutMs })).stdout
-}
-
 /**
- * Ends a container's process; its pod stays, and the kubelet starts the container anew.
- * @param graceSeconds from SIGTERM to SIGKILL; 0: SIGKILL at once
+ * Finds a container's first process by its cgroup, for which every node has what it takes.
+ * @throws if the pod's container does not run
  */
-export async function stopContainer({ node, id }: NodeContainer, graceSeconds: number): Promise<void> {
-  await onNode(node, ['stop', '--timeout', String(graceSeconds), id], (graceSeconds + 60) * 1000)
+export async function processOf(kube: Kube, namespace: string, pod: string, container: string): Promise<NodeProcess> {
+  const { spec: { nodeName: node }, status } = (await kube.get('Pod', namespace, pod)) as unknown as RunningPod
+  const id = status.containerStatuses?.find(({ name }) => name === container)?.containerID?.replace(/^\w+:\/\//, '')
+  const look = `for each in /proc/[0-9]*; do grep -qs '${id ?? ''}' $each/cgroup && grep -qs 'NSpid:.*[[:space:]]1$' $each/status && echo \${each#/proc/}; done; true`
+  const [pid = ''] = id === undefined ? [] : (await run('docker', ['exec', node, 'sh', '-c', look])).stdout.trim().split('\n')
+  if (pid === '') throw new Error(`container ${container} of ${namespace}/${pod} does not run`)
+  return { node, pid: Number(pid) }
+}
+
+/** Sends a signal to a container's process; its pod stays, and the kubelet starts the container anew. */
+export async function signalProcess({ node, pid }: NodeProcess, signal: 'TERM' | 'KILL'): Promise<void> {
+  await run('docker', ['exec', node, 'kill', `-${signal}`, String(pid)])
+}
+
+/** What runs `command` in a container by way of its node; a program and its arguments. */
+export function insideOf({ node, pid }: NodeProcess, command: readonly string[]): readonly [program: string, args: readonly string[]] {
+  return ['docker', ['exec', '-i', node, 'nsenter', '--target', String(pid), '--all', '--', ...command]]
 }
 
 /** How often a container of a pod was started anew. */

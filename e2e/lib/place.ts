@@ -69,9 +69,11 @@ export async function makePlace(kube: Kube, place: Place, images: Images, signal
  * @param notInForce names that are not waited for
  */
 export async function applyInForce(kube: Kube, objects: readonly KubeObject[], notInForce: readonly string[], signal: AbortSignal): Promise<readonly KubeObject[]> {
-  const routes = objects.filter(({ kind }) => kind.endsWith('Route'))
+  // Accounts before the pods that run as them.
+  const parts = [[/^ServiceAccount$/, true], [/^ServiceAccount$|Route$/, false], [/Route$/, true]] as const
   const applied: KubeObject[] = []
-  for (const some of [objects.filter((object) => !routes.includes(object)), routes]) {
+  for (const [pattern, fits] of parts) {
+    const some = objects.filter(({ kind }) => pattern.test(kind) === fits)
     const made: KubeObject[] = []
     await inParallel(some, 8, async (object) => void made.push(await kube.apply(object)))
     const awaited = made.filter(({ metadata: { name } }) => !notInForce.includes(name))
