@@ -194,6 +194,23 @@ describe('infra writer', function () {
     assert.deepEqual(server.writes(), [])
   })
 
+  it('does not take over what another implementation made for the Gateway of that name, nor what a Gateway of another API owns', async () => {
+    const owned = (apiVersion: string): KubeObject => ({
+      apiVersion: 'v1', kind: 'Service',
+      metadata: {
+        namespace: 'shop', name: 'edge', labels: { 'app.kubernetes.io/managed-by': 'other', 'gateway.networking.k8s.io/gateway-name': 'edge' },
+        ownerReferences: [{ apiVersion, kind: 'Gateway', name: 'edge', uid, controller: true }],
+      },
+      spec: { selector: { app: 'theirs' } },
+    })
+    for (const [apiVersion, said] of [['gateway.networking.k8s.io/v1', /not made for this Gateway by this mesh/], ['networking.istio.io/v1', /belongs to Gateway\.networking\.istio\.io\/v1 edge/]] as const) {
+      server.put(owned(apiVersion))
+      await settled([wants({}, { annotations: { at: apiVersion } })])
+      assert.match(writer.problems().get('shop/edge') ?? '', said)
+    }
+    assert.deepEqual(server.writes(), [])
+  })
+
   it('deletes what is left of Gateways that went while no controller ran', async () => {
     await settled([wants(), wants({}, { name: 'other' })])
     writer.close()

@@ -50,10 +50,15 @@ export function foreign(live: KubeObject, gateway: string): string | undefined {
   const what = `${live.kind} ${live.metadata.namespace ?? ''}/${live.metadata.name}`
   const advice = 'it is left alone; delete or rename it, or give the Gateway another name'
   const owner = (live.metadata.ownerReferences ?? []).find(({ controller }) => controller === true)
-  if (owner !== undefined && (owner.kind !== 'Gateway' || owner.name !== gateway)) {
-    return `${what} belongs to ${owner.kind} ${owner.name} and has the name that this waypoint needs; ${advice}`
+  const isGateway = owner?.kind === 'Gateway' && owner.apiVersion.startsWith('gateway.networking.k8s.io/')
+  if (owner !== undefined && (!isGateway || owner.name !== gateway)) {
+    const kind = owner.kind === 'Gateway' && !isGateway ? `${owner.kind}.${owner.apiVersion}` : owner.kind
+    return `${what} belongs to ${kind} ${owner.name} and has the name that this waypoint needs; ${advice}`
   }
-  return owner !== undefined || gatewayOf(live) === gateway ? undefined : `${what} was not made for this Gateway and has the name that its waypoint needs; ${advice}`
+  if (gatewayOf(live) === gateway) return undefined
+  // Somebody took our labels off. Without our mark it is what another implementation made for the Gateway, while that one was of its class.
+  if (owner !== undefined && live.metadata.annotations?.[appliedAnnotation] !== undefined) return undefined
+  return `${what} was not made for this Gateway by this mesh and has the name that its waypoint needs; ${advice}`
 }
 
 /** Whether nobody but us has set `spec.replicas` of a Deployment: then to leave it out would set it to its default. */
