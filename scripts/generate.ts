@@ -1,5 +1,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { parse } from 'yaml'
+import { compactSchemas, type CustomResourceDefinition } from '../crds/compact.ts'
+import { ownPlurals } from '../crds/load.ts'
 import { cliPage } from './pages/cli.ts'
 import { errorsPage } from './pages/errors.ts'
 import { parametersPage } from './pages/parameters.ts'
@@ -16,7 +19,20 @@ export const generated: readonly Generated[] = [
   { path: 'docs/errors.md', content: () => note('src/model/reasons.ts, src/transport/svid.ts and ca/errors.ts') + errorsPage() },
   { path: 'docs/cli.md', content: () => note('src/cli/definitions.ts') + cliPage() },
   { path: 'docs/waypoint-parameters.md', content: () => note('src/translate/parameters.ts') + parametersPage() },
+  { path: 'crds/waymark/schemas.json', content: ownSchemas },
+  // Helm takes CRDs from a folder of that name alone.
+  ...ownPlurals.map((plural) => ({ path: `deploy/helm/waymark/crds/${plural}.yaml`, content: () => ownDefinition(plural) })),
 ]
+
+function ownDefinition(plural: (typeof ownPlurals)[number]): string {
+  return readFileSync(join(import.meta.dirname, '../crds/waymark', `${plural}.yaml`), 'utf8')
+}
+
+/** Our kinds are the same whatever channel of Gateway API is there. */
+function ownSchemas(): string {
+  const definitions = ownPlurals.map((plural) => parse(ownDefinition(plural)) as CustomResourceDefinition)
+  return `${JSON.stringify(compactSchemas({ standard: definitions, experimental: definitions }))}\n`
+}
 
 /** The paths under `root` whose content is not what the code says now. */
 export function outdated(root: string): readonly string[] {

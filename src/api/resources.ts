@@ -1,6 +1,7 @@
 import { namespacedName, type NamespacedName, type ObjectRef } from '../model/refs.ts'
 import type { ConfigMap, EndpointSlice, Namespace, Node, Pod, Secret, Service, ServiceAccount } from './core.ts'
 import type { Gateway, GatewayClass, ReferenceGrant } from './gateway.ts'
+import type { AuthorizationPolicy, MTLSPolicy } from './policies.ts'
 import type { GRPCRoute, HTTPRoute, TCPRoute, TLSRoute } from './routes.ts'
 
 /** Every kind that the mesh reads, by name. */
@@ -12,6 +13,8 @@ export interface Kinds {
   readonly TLSRoute: TLSRoute
   readonly TCPRoute: TCPRoute
   readonly ReferenceGrant: ReferenceGrant
+  readonly AuthorizationPolicy: AuthorizationPolicy
+  readonly MTLSPolicy: MTLSPolicy
   readonly Namespace: Namespace
   readonly Service: Service
   readonly EndpointSlice: EndpointSlice
@@ -42,6 +45,8 @@ export interface KindInfo {
 }
 
 const gatewayGroup = 'gateway.networking.k8s.io'
+/** Of our own kinds. */
+export const policyGroup = 'policy.waymark.dev'
 
 /** What the API says of each kind. Source: Kubernetes 1.36 and Gateway API v1.6.1, served versions. */
 export const kinds: { readonly [K in ResourceKind]: KindInfo } = {
@@ -52,6 +57,8 @@ export const kinds: { readonly [K in ResourceKind]: KindInfo } = {
   TLSRoute: { group: gatewayGroup, versions: ['v1', 'v1alpha3', 'v1alpha2'], namespaced: true, plural: 'tlsroutes' },
   TCPRoute: { group: gatewayGroup, versions: ['v1', 'v1alpha2'], namespaced: true, plural: 'tcproutes' },
   ReferenceGrant: { group: gatewayGroup, versions: ['v1', 'v1beta1'], namespaced: true, plural: 'referencegrants' },
+  AuthorizationPolicy: { group: policyGroup, versions: ['v1alpha1'], namespaced: true, plural: 'authorizationpolicies' },
+  MTLSPolicy: { group: policyGroup, versions: ['v1alpha1'], namespaced: true, plural: 'mtlspolicies' },
   Namespace: { group: '', versions: ['v1'], namespaced: false, plural: 'namespaces' },
   Service: { group: '', versions: ['v1'], namespaced: true, plural: 'services' },
   EndpointSlice: { group: 'discovery.k8s.io', versions: ['v1'], namespaced: true, plural: 'endpointslices' },

@@ -20,6 +20,7 @@ export interface Permission {
 export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete'
 
 const gatewayApi = 'gateway.networking.k8s.io'
+const ownApi = 'policy.waymark.dev'
 const routes = ['httproutes', 'grpcroutes', 'tlsroutes', 'tcproutes'] as const
 
 /**
@@ -32,6 +33,8 @@ export const permissions: readonly Permission[] = [
     reason: 'what the mesh is configured with; `get` is for reading an object again after its status could not be written',
   },
   { process: 'controller', scope: 'cluster', group: gatewayApi, resources: ['referencegrants'], verbs: ['list', 'watch'], reason: 'which references between namespaces are allowed' },
+  { process: 'controller', scope: 'cluster', group: ownApi, resources: ['authorizationpolicies', 'mtlspolicies'], verbs: ['get', 'list', 'watch'], reason: 'who may do what, and where only mTLS is taken' },
+  { process: 'controller', scope: 'cluster', group: ownApi, resources: ['authorizationpolicies/status', 'mtlspolicies/status'], verbs: ['update'], reason: 'to say in each policy whether it is enforced' },
   {
     process: 'controller', scope: 'cluster', group: '', resources: ['namespaces', 'services', 'pods'], verbs: ['list', 'watch'],
     reason: 'enrolment, destinations, and which pods are behind them',

@@ -1,9 +1,11 @@
 import { gatewayApiVersion } from '../../../crds/load.ts'
-import { kinds, type ResourceKind } from '../../api/resources.ts'
+import { kinds, policyGroup, type ResourceKind } from '../../api/resources.ts'
 import type { WatchProblem } from './list-watch.ts'
 
 /** How to install the CRDs that the mesh is made for; `--server-side`, because they are too great for an annotation. */
 const installCrds = `kubectl apply --server-side -f https://github.com/kubernetes-sigs/gateway-api/releases/download/${gatewayApiVersion}/standard-install.yaml`
+
+const installOwnCrds = 'waymark install --apply, or kubectl apply --server-side -f crds/waymark'
 
 /** From so many failed tries on, a fault that usually mends itself is worth a line. */
 const worthALine = 3
@@ -19,8 +21,12 @@ export function describeProblem(kind: ResourceKind, problem: WatchProblem, optio
   const name = group === '' ? plural : `${plural}.${group}`
   switch (problem.reason) {
     case 'missing': {
-      const advice = group === 'gateway.networking.k8s.io' ? `install the CRDs of Gateway API: ${installCrds}` : 'use a Kubernetes that serves it'
-      return `${kind}: the cluster serves no ${name} in ${versions.join(', ')}${optional ? '; such routes have no effect' : ''}; ${advice}`
+      const advice =
+        group === 'gateway.networking.k8s.io' ? `install the CRDs of Gateway API: ${installCrds}`
+        : group === policyGroup ? `install the mesh's own CRDs: ${installOwnCrds}`
+        : 'use a Kubernetes that serves it'
+      const effect = !optional ? '' : group === policyGroup ? '; nobody can write such policies' : '; such routes have no effect'
+      return `${kind}: the cluster serves no ${name} in ${versions.join(', ')}${effect}; ${advice}`
     }
     case 'forbidden': {
       const rule = `{apiGroups: ["${group}"], resources: ["${plural}"], verbs: ["get", "list", "watch"]}`

@@ -59,11 +59,12 @@ export interface ClusterSource {
 /** What translation reads of a cluster. */
 export const clusterKinds: readonly ResourceKind[] = [
   ...(['GatewayClass', 'Gateway', 'HTTPRoute', 'GRPCRoute', 'TLSRoute', 'TCPRoute', 'ReferenceGrant'] as const),
+  ...(['AuthorizationPolicy', 'MTLSPolicy'] as const),
   ...(['Namespace', 'Service', 'EndpointSlice', 'Pod', 'ConfigMap'] as const),
 ]
 
-/** Kinds that older releases and channels of Gateway API lack; the mesh works without them. */
-export const optionalKinds: ReadonlySet<ResourceKind> = new Set(['GRPCRoute', 'TLSRoute', 'TCPRoute'] as const)
+/** Kinds that older releases and channels of Gateway API lack, and our own, which Helm does not bring to an installation that is there already; the mesh works without them. */
+export const optionalKinds: ReadonlySet<ResourceKind> = new Set(['GRPCRoute', 'TLSRoute', 'TCPRoute', 'AuthorizationPolicy', 'MTLSPolicy'] as const)
 
 /** What is asked for of a kind that is not read whole. */
 export const selectors: Partial<Record<ResourceKind, { readonly labelSelector?: string; readonly fieldSelector?: string }>> = {

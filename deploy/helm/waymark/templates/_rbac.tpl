@@ -8,6 +8,14 @@
 - apiGroups: ["gateway.networking.k8s.io"]
   resources: ["referencegrants"]
   verbs: ["list", "watch"]
+# who may do what, and where only mTLS is taken
+- apiGroups: ["policy.waymark.dev"]
+  resources: ["authorizationpolicies", "mtlspolicies"]
+  verbs: ["get", "list", "watch"]
+# to say in each policy whether it is enforced
+- apiGroups: ["policy.waymark.dev"]
+  resources: ["authorizationpolicies/status", "mtlspolicies/status"]
+  verbs: ["update"]
 # enrolment, destinations, and which pods are behind them
 - apiGroups: [""]
   resources: ["namespaces", "services", "pods"]
