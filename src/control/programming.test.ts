@@ -19,6 +19,8 @@ interface World {
   readonly told: (readonly NamespacedName[])[]
   readonly holdings: Holding[]
   readonly advance: (ms: number) => void
+  /** Sets the clock back; timers do not follow it. */
+  readonly setBack: (ms: number) => void
   readonly lines: string[]
   /** What was published, by its number. */
   readonly published: number[]
@@ -28,7 +30,9 @@ interface World {
 }
 
 function world(): World {
-  const clock = fakeClock()
+  const timers = fakeClock()
+  let behindMs = 0
+  const clock = { ...timers, now: () => timers.now() - behindMs }
   const told: (readonly NamespacedName[])[] = []
   const holdings: Holding[] = []
   const state: Pick<World, 'present' | 'broken'> = { present: 'v1', broken: undefined }
@@ -66,7 +70,8 @@ function world(): World {
   })
   return {
     programming, told, holdings, lines, published,
-    advance: (ms) => clock.advance(ms),
+    advance: (ms) => timers.advance(ms),
+    setBack: (ms) => void (behindMs += ms),
     get broken() {
       return state.broken
     },
@@ -103,6 +108,14 @@ describe('programming', () => {
     assert.deepEqual(told, [['shop/waypoint']])
     advance(5_000)
     assert.equal(told.length, 1)
+  })
+
+  it('tells in time also if the clock is set back meanwhile', () => {
+    const { programming, told, advance, setBack } = world()
+    programming.update(resourceSetOf([pod('a')]))
+    setBack(3_600_000)
+    advance(2_500)
+    assert.deepEqual(told, [[]])
   })
 
   it('does not count pods that are not ready or are on their way out', () => {

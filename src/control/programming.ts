@@ -95,7 +95,8 @@ export function createProgramming(options: ProgrammingOptions): Programming {
     let waitMs = 0
     for (const key of behindSince.keys()) if (!found.behind.has(key)) behindSince.delete(key)
     for (const key of found.behind) {
-      const since = behindSince.get(key) ?? clock.now()
+      // A clock that was set back must not make it wait until it has caught up.
+      const since = Math.min(behindSince.get(key) ?? clock.now(), clock.now())
       behindSince.set(key, since)
       const leftMs = since + graceMs - clock.now()
       if (leftMs <= 0) continue
@@ -111,6 +112,7 @@ export function createProgramming(options: ProgrammingOptions): Programming {
     cancelGrace()
     const judged = judge(resources)
     if (judged.waitMs > 0) cancelGrace = clock.after(judged.waitMs, settle)
+    if (untoldSince !== undefined) untoldSince = Math.min(untoldSince, clock.now())
     if (judged.waitMs > 0 && clock.now() - (untoldSince ?? clock.now()) < graceMs) return
     if (!sameSet(ready, judged.ready) && !translateNow(resources, judged.ready)) return
     untoldSince = undefined

@@ -39,4 +39,27 @@ describe('what is kept', () => {
     }
     assert.match(await written(), /"hash":"c"/)
   })
+
+  it('is kept in time also if the clock is set back', async () => {
+    const timers = fakeClock(10_000_000)
+    let behindMs = 0
+    const state = await openKeptState({
+      directory, identity: { trustDomain: 'mesh.example', namespace: 'shop', serviceAccount: 'till' }, subscriber: { kind: 'entry', namespace: 'shop' },
+      clock: { ...timers, now: () => timers.now() - behindMs }, onTrouble: (message) => assert.fail(message),
+    })
+    const kept = async (hash: string): Promise<void> => {
+      const written = (): Promise<string> => readFile(join(directory, 'configuration.json'), 'utf8').catch(() => '')
+      // Half an hour at most, however long a write takes.
+      for (let turn = 0; turn < 900 && !(await written()).includes(`"hash":"${hash}"`); turn++) {
+        timers.advance(2_000)
+        await new Promise((resolve) => setTimeout(resolve, 5))
+      }
+      assert.ok((await written()).includes(`"hash":"${hash}"`), hash)
+    }
+    state.keepSlice({ hash: 'a', snapshot: new Map() })
+    await kept('a')
+    behindMs = 3_600_000
+    state.keepSlice({ hash: 'b', snapshot: new Map() })
+    await kept('b')
+  })
 })

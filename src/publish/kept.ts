@@ -77,6 +77,7 @@ export async function openKeptState(options: KeptStateOptions): Promise<KeptStat
   let waiting: Kept | undefined
   let cancel: Cancel | undefined
   let notBeforeMs = 0
+  let pauseMs = leastPauseMs
   const inTurn = (work: () => Promise<void>): Promise<void> => (turn = turn.then(work))
   const writeSlice = async (): Promise<void> => {
     const next = waiting
@@ -84,10 +85,12 @@ export async function openKeptState(options: KeptStateOptions): Promise<KeptStat
     if (next === undefined) return
     const beganMs = performance.now()
     await write('configuration', JSON.stringify({ hash: next.hash, entries: [...next.snapshot] }))
-    notBeforeMs = clock.now() + Math.max(leastPauseMs, (performance.now() - beganMs) * pausePerWrite)
+    pauseMs = Math.max(leastPauseMs, (performance.now() - beganMs) * pausePerWrite)
+    notBeforeMs = clock.now() + pauseMs
   }
   const plan = (): void => {
-    cancel ??= clock.after(Math.max(0, notBeforeMs - clock.now()), () => {
+    // A clock that was set back makes it no longer than the pause.
+    cancel ??= clock.after(Math.max(0, Math.min(pauseMs, notBeforeMs - clock.now())), () => {
       void inTurn(writeSlice).then(() => {
         cancel = undefined
         // What came while it was written.

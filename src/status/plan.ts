@@ -60,7 +60,8 @@ export function createEntry(key: string, wanted: ObjectStatus, watched: Resource
 export function planFor(entry: Entry, controllerName: string, settleMs: number, nowMs: number): Plan {
   const base = baseOf(entry, nowMs)
   const calm = withoutPassing(base.status, entry.wanted, controllerName)
-  entry.passingSinceMs = calm === entry.wanted ? undefined : (entry.passingSinceMs ?? nowMs)
+  // A clock that was set back must not hold it back until it has caught up.
+  entry.passingSinceMs = calm === entry.wanted ? undefined : Math.min(entry.passingSinceMs ?? nowMs, nowMs)
   const leftMs = entry.passingSinceMs === undefined ? 0 : entry.passingSinceMs + settleMs - nowMs
   const target = leftMs > 0 ? calm : entry.wanted
   const merged = mergeStatus(base.status, target, { controllerName, nowMs })

@@ -88,7 +88,8 @@ export function createBundleWriter(options: BundleWriterOptions): BundleWriter {
   /** Whether the very same was written there just now; then it is looked at again when the pause is over. */
   const isPaused = (namespace: string): boolean => {
     const last = wrote.get(namespace)
-    const leftMs = last === undefined ? 0 : last.atMs + repairPauseMs - clock.now()
+    // A clock that was set back makes it no longer than the pause.
+    const leftMs = last === undefined ? 0 : Math.min(repairPauseMs, last.atMs + repairPauseMs - clock.now())
     if (wanted === undefined || !isWanted(namespace) || leftMs <= 0 || last?.text !== textOf(desired(namespace, home, wanted))) return false
     if (!retries.has(namespace)) retryIn(namespace, leftMs)
     return true

@@ -290,6 +290,22 @@ describe('listWatch', () => {
     assert.deepEqual(relists, ['start'])
   })
 
+  it('notices silence in time also if the clock is set back', async () => {
+    const timers = fakeClock(10_000_000)
+    let behindMs = 0
+    const { restarts } = follow({ clock: { ...timers, now: () => timers.now() - behindMs } })
+    await until('the watch', () => things.watches() === 1)
+    await turns()
+    behindMs = 3_600_000
+    // Twice, for the jump itself may make it start anew.
+    for (let turn = 0; turn < 2; turn++) {
+      timers.advance(181_000)
+      await turns()
+    }
+    await until('the next watch', () => things.opened() >= 2, () => timers.advance(0))
+    assert.deepEqual(restarts, ['silent'])
+  })
+
   it('does not wait for ever for a list either', async () => {
     const clock = fakeClock()
     things.onList.push((response) => response.write('{"metadata":'))

@@ -278,6 +278,8 @@ function guarded(parent: AbortSignal, clock: Clock, limitMs: number): Guard {
   let expired = false
   let timer: Cancel
   const check = (): void => {
+    // A clock that was set back must not put off the end of what is silent.
+    heardMs = Math.min(heardMs, clock.now())
     const leftMs = heardMs + limitMs - clock.now()
     if (leftMs > 0) {
       timer = clock.after(Math.min(leftMs, limitMs), check)
