@@ -28,6 +28,8 @@ export interface WaypointOptions {
   readonly host: string
   /** 0 = any. */
   readonly port: number
+  /** Lets several threads listen on one port. */
+  readonly reusePort?: boolean
   readonly telemetry: Telemetry
   readonly clock: Clock
   readonly limits?: Partial<WaypointLimits>
@@ -35,6 +37,8 @@ export interface WaypointOptions {
   readonly sessionKey?: Uint8Array
   /** 0 ≤ random() < 1: endpoint choice and jitter. */
   readonly random?: () => number
+  /** Told what only somebody who looks for a fault wants to know. */
+  readonly debug?: ((line: string) => void) | undefined
 }
 
 /** The L7 data plane of one namespace. */
@@ -94,8 +98,11 @@ export async function startWaypoint(options: WaypointOptions): Promise<Waypoint>
     pools: hosts.size(),
   }))
   const server = await listenHbone({
-    credentials, clock, host: options.host, port: options.port, trustDomain: options.trustDomain, onTunnel: tunnels.serve,
-    onRefused: () => telemetry.count('connection-refused'),
+    credentials, clock, host: options.host, port: options.port, reusePort: options.reusePort ?? false, trustDomain: options.trustDomain, onTunnel: tunnels.serve,
+    onRefused: ({ kind, remoteAddress, message }) => {
+      telemetry.count('connection-refused')
+      options.debug?.(`refused ${remoteAddress} (${kind}): ${message}`)
+    },
   })
 
   const close = async (): Promise<void> => {

@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander'
+import { accessLogLevels } from '../model/infra.ts'
 import type { CaRotateOptions, CaStatusOptions } from './ca.ts'
 import type { InstallOptions } from './install.ts'
 import { clusterOptions, codes, examples, format, timeout, trustDomain, type ProgramContext } from './options.ts'
@@ -22,7 +23,7 @@ export function defineAdministration(program: Command, { io, onExit }: ProgramCo
     .addOption(trustDomain())
     .addOption(new Option('--svid-lifetime <seconds>', 'how long certificates of workloads are valid').argParser(seconds(60, 86_400)).default(3600))
     .addOption(new Option('--own-ca-secret <name>', 'a Secret of type kubernetes.io/tls with a CA to use in place of one of its own'))
-    .addOption(new Option('--access-log <how>', 'what waypoints write about each request unless their parameters say').choices(['none', 'json']).default('json'))
+    .addOption(new Option('--access-log <how>', 'which requests waypoints write a line about unless their parameters say; errors: those that failed').choices(accessLogLevels).default('json'))
     .addOption(new Option('--otlp-endpoint <url>', 'where waypoints send traces unless their parameters say'))
     .addOption(timeout('for the CRDs, and then for the controller', 120))
     .addHelpText('after', examples('waymark install --crds experimental --apply', 'waymark install | kubectl apply --server-side -f -') +

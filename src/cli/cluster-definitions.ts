@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
+import { accessLogLevels, logLevels, mostWorkers } from '../model/infra.ts'
 import { install, ports } from '../model/install.ts'
 import { suggest } from '../api/suggest.ts'
 import { parseSpiffeId } from '../model/identity.ts'
@@ -23,7 +24,7 @@ export function defineProcesses(program: Command, { io, onExit }: ProgramContext
     .addOption(trustDomain())
     .addOption(new Option('--svid-lifetime <seconds>', 'how long certificates of workloads are valid').argParser(seconds(60, 86_400)).default(3600))
     .addOption(new Option('--own-ca-secret <name>', 'a Secret of type kubernetes.io/tls with a CA to use in place of one of its own'))
-    .addOption(new Option('--access-log <how>', 'what waypoints write about each request unless their parameters say').choices(['none', 'json']).default('json'))
+    .addOption(new Option('--access-log <how>', 'which requests waypoints write a line about unless their parameters say; errors: those that failed').choices(accessLogLevels).default('json'))
     .addOption(new Option('--otlp-endpoint <url>', 'where waypoints send traces unless their parameters say: the base URL of an OTLP/HTTP receiver'))
     .addOption(new Option('--host <address>', 'where everything but the admin port listens').default('0.0.0.0'))
     .addOption(port('--control-port <port>', 'configuration and certificates', ports.control))
@@ -47,7 +48,9 @@ function defineWaypoint(command: Command, { io, onExit }: ProgramContext): void 
     .addOption(new Option('--namespace <name>', 'namespace of the Gateway (required)'))
     .addOption(new Option('--name <name>', 'name of the Gateway, and of the service account under which it speaks (required)'))
     .addOption(new Option('--pod <name>', 'name of this pod (required)'))
-    .addOption(new Option('--access-log <how>', 'a line of JSON on stdout for each request').choices(['none', 'json']).default('json'))
+    .addOption(new Option('--workers <number>', 'threads that serve; each has connections of its own').argParser(seconds(1, mostWorkers, 'a whole number')).default(1))
+    .addOption(new Option('--access-log <how>', 'a line of JSON on stdout for each request; errors: for those that failed').choices(accessLogLevels).default('json'))
+    .addOption(new Option('--log-level <level>', 'what it says of itself on stderr').choices(logLevels).default('info'))
     .addOption(new Option('--drain <seconds>', 'how long requests in flight get when it ends').argParser(seconds(0, 3600)).default(30))
     .addOption(new Option('--host <address>', 'where everything but the admin port listens').default('0.0.0.0'))
     .addOption(port('--hbone-port <port>', 'the mesh listener', ports.hbone))

@@ -1,5 +1,6 @@
 import { runController } from '../control/run-controller.ts'
 import { loadKubeConfig } from '../kube/config.ts'
+import type { AccessLogLevel } from '../model/infra.ts'
 import { describe } from './describe.ts'
 import { exitCodes, type Io } from './io.ts'
 import { nodeProblem } from './node-version.ts'
@@ -18,7 +19,7 @@ export interface ControllerVerbOptions {
   /** Seconds. */
   readonly svidLifetime: number
   readonly ownCaSecret?: string
-  readonly accessLog: 'none' | 'json'
+  readonly accessLog: AccessLogLevel
   readonly otlpEndpoint?: string
   readonly host: string
   readonly controlPort: PortChoice

@@ -2,6 +2,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { parseAllDocuments } from 'yaml'
 import type { Channel } from '../api/schema.ts'
 import type { KubeObject } from '../kube/object.ts'
+import type { AccessLogLevel } from '../model/infra.ts'
 import { install } from '../model/install.ts'
 import { policyRules } from '../model/rbac.ts'
 
@@ -21,7 +22,7 @@ export interface InstallationSettings {
   /** A Secret of type kubernetes.io/tls with a root or intermediate of the user's own. */
   readonly ownCaSecret?: string | undefined
   /** What waypoints do unless their parameters say otherwise. */
-  readonly accessLog: 'none' | 'json'
+  readonly accessLog: AccessLogLevel
   readonly otlpEndpoint?: string | undefined
 }
 

@@ -1,16 +1,13 @@
-import { startWaypoint, type Waypoint } from '../../waypoint/waypoint.ts'
 import { listening } from '../control/listening.ts'
 import { systemClock } from '../kit/clock.ts'
 import { createReadiness } from '../kit/ready.ts'
+import type { AccessLogLevel, LogLevel } from '../model/infra.ts'
 import { namespacedName } from '../model/refs.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import { joinMesh } from '../publish/join.ts'
-import { streamSink } from '../telemetry/access-log.ts'
-import { tracingConfig } from '../telemetry/config.ts'
-import { createTelemetry } from '../telemetry/create.ts'
+import { createLog } from '../telemetry/log.ts'
 import { buildInfo, createMetrics } from '../telemetry/metrics.ts'
 import { json, probePages, serveStatus } from '../telemetry/server.ts'
-import { startTracing } from '../telemetry/tracing.ts'
 import { describe } from './describe.ts'
 import { exitCodes, type Io } from './io.ts'
 import { controllerIdOf, type MemberOptions } from './member.ts'
@@ -18,12 +15,16 @@ import { nodeProblem } from './node-version.ts'
 import { stopSignal } from './signals.ts'
 import { portOf, type PortChoice } from './usage.ts'
 import { versions } from './version.ts'
+import { startDataPlane, type DataPlane } from './waypoint-data-plane.ts'
 
 export interface WaypointVerbOptions extends MemberOptions {
   readonly namespace: string
   readonly name: string
   readonly pod: string
-  readonly accessLog: 'none' | 'json'
+  /** Threads that serve. */
+  readonly workers: number
+  readonly accessLog: AccessLogLevel
+  readonly logLevel: LogLevel
   /** Seconds. */
   readonly drain: number
   readonly host: string
@@ -43,8 +44,7 @@ export async function waypoint(options: WaypointVerbOptions, io: Io): Promise<nu
   const stop = stopSignal()
   const closers: (() => unknown)[] = []
   try {
-    await serve(options, io, stop.first, closers)
-    return exitCodes.fine
+    return await serve(options, io, stop.first, closers)
   } catch (error) {
     if (error instanceof Stopped) return exitCodes.fine
     io.say(`waymark waypoint: can not start: ${describe(error)}`)
@@ -58,17 +58,16 @@ export async function waypoint(options: WaypointVerbOptions, io: Io): Promise<nu
 /** A signal came before there was anything to drain. */
 class Stopped extends Error {}
 
-async function serve(options: WaypointVerbOptions, io: Io, stopped: Promise<void>, closers: (() => unknown)[]): Promise<void> {
+async function serve(options: WaypointVerbOptions, io: Io, stopped: Promise<void>, closers: (() => unknown)[]): Promise<number> {
   const { namespace, name, pod, host, trustDomain } = options
   const clock = systemClock
+  const log = createLog(options.logLevel, io.say)
   const key = namespacedName(namespace, name)
   const readiness = createReadiness()
   const certified = readiness.register('certificate', 'no controller has answered yet, and none is kept from before')
   const configured = readiness.register('configuration', 'no controller has answered yet, and none is kept from before')
-  const metrics = createMetrics(clock.now, { process: true })
-  const tracingFrom = tracingConfig()
-  const tracing = tracingFrom === undefined ? undefined : await startTracing(tracingFrom)
-  closers.push(() => tracing?.close())
+  const started: { plane?: DataPlane } = {}
+  const metrics = createMetrics(clock.now, { process: true, others: () => started.plane?.counts() ?? Promise.resolve([]) })
   const open = async (what: string, choice: PortChoice, at: string, option: string, pages: Parameters<typeof serveStatus>[1]): Promise<void> => {
     const port = portOf(choice)
     if (port === undefined) return
@@ -79,8 +78,8 @@ async function serve(options: WaypointVerbOptions, io: Io, stopped: Promise<void
   // Open before anything else: a pod that waits for a controller must be able to say so.
   await open('readiness', options.readyPort, host, '--ready-port', probePages(readiness.pending))
 
-  const started: { waypoint?: Waypoint } = {}
-  let snapshot: Snapshot | undefined
+  let snapshot: Snapshot = new Map()
+  const first = Promise.withResolvers<undefined>()
   const giveUp = new AbortController()
   void stopped.then(() => giveUp.abort(new Stopped()))
   const member = await joinMesh({
@@ -89,39 +88,45 @@ async function serve(options: WaypointVerbOptions, io: Io, stopped: Promise<void
     clock, signal: giveUp.signal,
     onSnapshot: (next) => {
       snapshot = next
-      started.waypoint?.configure(next)
-      if (started.waypoint !== undefined) configured.ready()
+      log.debug?.(`a configuration of ${next.size} entries`)
+      // What comes before anything serves is in force as soon as that does.
+      return started.plane === undefined ? first.promise : started.plane.configure(next)
     },
-    onTrouble: io.say,
+    onTrouble: log.error,
   })
   closers.push(() => member.close())
+  closers.push(member.credentials.onChange(({ notAfterMs, trustBundlePem }) =>
+    log.debug?.(`a certificate until ${new Date(notAfterMs).toISOString()}, or a trust bundle of ${trustBundlePem.length} roots`)))
   certified.ready()
   const port = portOf(options.hbonePort) ?? 0
-  const running = await listening('the mesh listener', `port ${port}`, '--hbone-port', () => startWaypoint({
-    namespace, name, credentials: member.credentials, trustDomain, host, port, clock,
-    telemetry: createTelemetry(key, { metrics, tracing, accessLog: options.accessLog === 'json' ? streamSink(process.stdout).write : undefined }),
-    limits: { drainMs: options.drain * 1000 },
+  const begun = snapshot
+  const plane = await listening('the mesh listener', `port ${port}`, '--hbone-port', () => startDataPlane({
+    workers: options.workers, namespace, name, credentials: member.credentials, trustDomain, host, port, clock, log, metrics, snapshot: begun,
+    accessLog: options.accessLog, drainMs: options.drain * 1000,
+    onListening: (threads) => (threads === 0 ? configured.notReady('no worker listens') : configured.ready()),
   }))
-  started.waypoint = running
-  closers.push(() => running.close())
-  if (snapshot !== undefined) {
-    running.configure(snapshot)
-    configured.ready()
-  }
+  started.plane = plane
+  closers.push(() => plane.close())
+  // What came meanwhile.
+  if (snapshot !== begun) await plane.configure(snapshot)
+  first.resolve(undefined)
+  configured.ready()
   registerMember(metrics, key, member)
   await open('metrics', options.metricsPort, host, '--metrics-port', {
     '/metrics': async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() }),
   })
   await open('admin', options.adminPort, '127.0.0.1', '--admin-port', {
-    '/snapshot': () => json(Object.fromEntries(snapshot ?? [])),
+    '/snapshot': () => json(Object.fromEntries(snapshot)),
     '/controller': () => json({ connected: member.connected(), staleMs: member.staleMs(), source: member.source() }),
   })
-  io.say(`waypoint ${key} on ${running.address.host}:${running.address.port}`)
-  await stopped
+  log.info(`waypoint ${key} on ${plane.address.host}:${plane.address.port}${options.workers > 1 ? `, ${options.workers} workers` : ''}`)
+  const failure = await Promise.race([stopped, plane.failed])
+  if (failure !== undefined) log.error(`waymark waypoint: can not go on: ${failure.message}`)
   // Not ready first: whoever looks at readiness sends nothing new, and what is in flight gets its time.
   configured.notReady('the waypoint is being stopped')
-  io.say('stopping: what is in flight may finish; a second signal ends it at once')
-  await running.drain()
+  log.info('stopping: what is in flight may finish; a second signal ends it at once')
+  await plane.drain()
+  return failure === undefined ? exitCodes.fine : exitCodes.failed
 }
 
 function registerMember(metrics: ReturnType<typeof createMetrics>, waypoint: string, member: Awaited<ReturnType<typeof joinMesh>>): void {

@@ -1,3 +1,5 @@
+import type { AccessLogLevel } from '../model/infra.ts'
+
 /** What all waypoints of an installation have in common. */
 export interface Installation {
   /** Where the controller runs. */
@@ -8,7 +10,7 @@ export interface Installation {
   readonly imagePullSecrets: readonly string[]
   readonly trustDomain: string
   /** For waypoints whose parameters do not say. */
-  readonly accessLog: 'none' | 'json'
+  readonly accessLog: AccessLogLevel
   /** For waypoints whose parameters do not say; undefined: they send no traces. */
   readonly otlpEndpoint?: string | undefined
 }

@@ -97,5 +97,8 @@ function waypointArgs({ namespace, name, parameters }: WaypointInfra & { readonl
     '--controller-id', formatSpiffeId(controller),
     '--access-log', parameters.accessLog ?? accessLog,
     '--drain', String(parameters.drainSeconds),
+    // Only what was asked for: an image of another version may not know them.
+    ...(parameters.workers === 1 ? [] : ['--workers', String(parameters.workers)]),
+    ...(parameters.logLevel === undefined ? [] : ['--log-level', parameters.logLevel]),
   ]
 }

@@ -1,7 +1,9 @@
 import { setFlagsFromString } from 'node:v8'
+import { isMainThread } from 'node:worker_threads'
 
 /**
  * Keeps V8 from allocating what belongs to one request in the old generation, for the whole process; to be called before requests come.
+ * In a thread it does nothing: flags belong to all threads, so it is the main thread's to call it before it starts others.
  *
  * V8 learns from what survives a collection which literals to allocate there at once ("pretenuring"). A major collection while
  * requests are on their way teaches it that they live long, above all in a process that holds a large configuration. From then on
@@ -10,5 +12,5 @@ import { setFlagsFromString } from 'node:v8'
  * Source: V8, `src/heap/pretenuring-handler.cc`.
  */
 export function turnPretenuringOff(): void {
-  setFlagsFromString('--no-allocation-site-pretenuring')
+  if (isMainThread) setFlagsFromString('--no-allocation-site-pretenuring')
 }

@@ -4,14 +4,31 @@ export interface Quantities {
   readonly memory?: string
 }
 
+/** What a waypoint writes about requests. `errors`: only of those that the mesh answered itself, or that ended with a status from 500. */
+export type AccessLogLevel = (typeof accessLogLevels)[number]
+
+export const accessLogLevels = ['none', 'errors', 'json'] as const
+
+/** What a process says of itself. `error`: only what is wrong; `info`: also that it begins and ends; `debug`: also each configuration, certificate and refused peer. */
+export type LogLevel = (typeof logLevels)[number]
+
+export const logLevels = ['error', 'info', 'debug'] as const
+
+/** Most threads that serve in one pod. */
+export const mostWorkers = 16
+
 /** What a Gateway's parametersRef may set of its waypoint; every field is optional there and has its default here. */
 export interface WaypointParameters {
   /** Pods, while no autoscaler decides. */
   readonly replicas: number
   readonly autoscaling: { readonly minReplicas: number; readonly maxReplicas: number; readonly cpuPercent: number } | undefined
   readonly resources: { readonly requests: Quantities; readonly limits: Quantities }
-  /** `json`: a line for each request on stdout; undefined: as the installation has it. */
-  readonly accessLog: 'none' | 'json' | undefined
+  /** Threads that serve, in each pod. */
+  readonly workers: number
+  /** Undefined: as the installation has it. */
+  readonly accessLog: AccessLogLevel | undefined
+  /** Undefined: the program's own default, `info`. */
+  readonly logLevel: LogLevel | undefined
   /** Base URL of an OTLP/HTTP receiver; undefined: the installation's, if it has one. */
   readonly otlpEndpoint: string | undefined
   /** Seconds that requests in flight get when a pod ends. */

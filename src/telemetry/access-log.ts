@@ -1,11 +1,6 @@
 import { routeLabel } from './route-label.ts'
 import type { ExchangeRecord } from './telemetry.ts'
 
-/** What a waypoint writes about requests; `errors`: lines only of those that the mesh answered itself or that ended with a status from 500. */
-export type AccessLogLevel = (typeof accessLogLevels)[number]
-
-export const accessLogLevels = ['none', 'errors', 'json'] as const
-
 /** Takes whole lines without their line ends; false: the line was dropped. */
 export type LineWriter = (line: string) => boolean
 
@@ -55,6 +50,8 @@ export interface AccessLogSink {
   readonly write: LineWriter
   /** Lines that were dropped because the reader was too slow. */
   readonly dropped: () => number
+  /** Resolves when the stream has taken every line so far. */
+  readonly flushed: () => Promise<void>
 }
 
 /** Lines on a stream, gathered for each turn of the event loop so that a busy proxy makes one write of many lines. */
@@ -75,5 +72,9 @@ export function streamSink(stream: NodeJS.WritableStream & { readonly writableLe
       return true
     },
     dropped: () => dropped,
+    flushed: () => new Promise((resolve) => {
+      flush()
+      stream.write('', () => resolve())
+    }),
   }
 }

@@ -113,6 +113,11 @@ export function sumCounts(waypoint: string, all: readonly Counts[]): Counts {
   }
 }
 
+/** The sums of what was counted by threads that are gone: they hold nothing any more. @param all at least one */
+export function withoutState(all: readonly Counts[]): Counts {
+  return { ...sumCounts(all[0]?.waypoint ?? '', all), state: undefined }
+}
+
 function sumSeries(all: readonly ReadonlyMap<string, Series>[]): ReadonlyMap<string, Series> {
   const sums = new Map<string, Series>()
   for (const [key, { labels, slots }] of all.flatMap((each) => [...each])) {

@@ -5,7 +5,7 @@ import type { Tracing } from './tracing.ts'
 
 /** What a process has of telemetry; what is missing is off. */
 export interface TelemetryParts {
-  readonly metrics?: Metrics | undefined
+  readonly metrics?: Pick<Metrics, 'forWaypoint'> | undefined
   readonly tracing?: Tracing | undefined
   readonly accessLog?: LineWriter | undefined
   /** Which exchanges get a line: all, or those that failed; default all. */

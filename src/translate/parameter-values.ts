@@ -1,3 +1,5 @@
+import { accessLogLevels, logLevels, mostWorkers } from '../model/infra.ts'
+
 /** A toleration as a pod's spec has it. Source: core/v1 Toleration. */
 export interface Toleration {
   readonly key?: string
@@ -25,7 +27,9 @@ export const readers = {
   memoryRequest: shaped(quantityShape),
   cpuLimit: (text: string): string | undefined => (text === 'none' ? text : shaped(quantityShape)(text)),
   memoryLimit: (text: string): string | undefined => (text === 'none' ? text : shaped(quantityShape)(text)),
-  accessLog: (text: string): 'none' | 'json' | undefined => (text === 'none' || text === 'json' ? text : undefined),
+  workers: wholeNumber(1, mostWorkers),
+  accessLog: oneOf(accessLogLevels),
+  logLevel: oneOf(logLevels),
   otlpEndpoint: endpoint,
   drainSeconds: wholeNumber(1, 3600),
   nodeSelector: labels,
@@ -39,6 +43,10 @@ function wholeNumber(least: number, most: number): (text: string) => number | un
     const value = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN
     return value >= least && value <= most ? value : undefined
   }
+}
+
+function oneOf<T extends string>(values: readonly T[]): (text: string) => T | undefined {
+  return (text) => values.find((each) => each === text)
 }
 
 function shaped(shape: RegExp): (text: string) => string | undefined {

@@ -1,5 +1,5 @@
 import { suggest } from '../api/suggest.ts'
-import type { WaypointParameters } from '../model/infra.ts'
+import { mostWorkers, type WaypointParameters } from '../model/infra.ts'
 import { compareText } from './order.ts'
 import { readers } from './parameter-values.ts'
 
@@ -9,7 +9,9 @@ export const defaultParameters: WaypointParameters = {
   autoscaling: undefined,
   // A waypoint needs less than 110 MiB of memory with a usual configuration; the rest is for bodies that are kept for retries.
   resources: { requests: { cpu: '100m', memory: '96Mi' }, limits: { memory: '512Mi' } },
+  workers: 1,
   accessLog: undefined,
+  logLevel: undefined,
   otlpEndpoint: undefined,
   drainSeconds: 30,
   nodeSelector: {},
@@ -37,7 +39,9 @@ export const parameterKeys = [
   { key: 'memoryRequest', expected: 'a quantity such as 96Mi', effect: 'memory that each pod requests; default 96Mi' },
   { key: 'cpuLimit', expected: 'a quantity such as 2, or none', effect: 'most CPU of each pod; default none' },
   { key: 'memoryLimit', expected: 'a quantity such as 512Mi, or none', effect: 'most memory of each pod; default 512Mi' },
-  { key: 'accessLog', expected: 'none or json', effect: 'json: a line for each request on stdout; default the installation\'s' },
+  { key: 'workers', expected: `a whole number from 1 to ${mostWorkers}`, effect: 'threads that serve in each pod, at most one for each core that it may use; default 1' },
+  { key: 'accessLog', expected: 'none, errors or json', effect: 'json: a line for each request on stdout; errors: only for those that failed; default the installation\'s' },
+  { key: 'logLevel', expected: 'error, info or debug', effect: 'what the process says of itself on stderr: only what is wrong, also that it begins and ends, or also each configuration, certificate and refused peer; default info' },
   { key: 'otlpEndpoint', expected: 'an http or https URL such as http://collector.observability:4318', effect: 'base URL of an OTLP/HTTP receiver of traces; default the installation\'s' },
   { key: 'drainSeconds', expected: 'a whole number from 1 to 3600', effect: 'seconds that requests in flight get when a pod ends; default 30' },
   { key: 'nodeSelector', expected: 'key=value pairs joined by commas, or a JSON object of strings', effect: 'nodes that may run the pods; default any' },
@@ -99,7 +103,9 @@ export function readParameters(data: Readonly<Record<string, string>>): ReadPara
         ...(memoryLimit === undefined || memoryLimit === 'none' ? {} : { memory: memoryLimit }),
       },
     },
+    workers: read('workers') ?? defaultParameters.workers,
     accessLog: read('accessLog'),
+    logLevel: read('logLevel'),
     otlpEndpoint: read('otlpEndpoint'),
     drainSeconds: read('drainSeconds') ?? defaultParameters.drainSeconds,
     nodeSelector: read('nodeSelector') ?? {},

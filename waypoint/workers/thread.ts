@@ -1,0 +1,89 @@
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
+import { systemClock } from '../../src/kit/clock.ts'
+import type { CredentialSource, Credentials } from '../../src/model/credentials.ts'
+import { namespacedName } from '../../src/model/refs.ts'
+import { streamSink } from '../../src/telemetry/access-log.ts'
+import { Counters } from '../../src/telemetry/counters.ts'
+import { createTelemetry } from '../../src/telemetry/create.ts'
+import { startTracing } from '../../src/telemetry/tracing.ts'
+import { startWaypoint } from '../waypoint.ts'
+import { applyEncoded, type FromThread, type ThreadStart, type ToThread } from './messages.ts'
+
+/**
+ * A thread that serves: a whole data plane with its own listener, pools and counters. It knows nothing of controllers; what it is told
+ * comes from the main thread, in order. Whatever is thrown ends the thread, and the main thread starts another.
+ */
+async function serve(port: MessagePort, start: ThreadStart): Promise<void> {
+  const { namespace, name, trustDomain, host, limits, accessLog } = start
+  const say = (message: FromThread): void => port.postMessage(message)
+  const credentials = credentialsFrom(start.credentials)
+  const counters = new Counters(namespacedName(namespace, name))
+  const tracing = start.tracing === undefined ? undefined : await startTracing(start.tracing)
+  const sink = accessLog === 'none' ? undefined : streamSink(process.stdout)
+  const waypoint = await startWaypoint({
+    namespace, name, credentials, trustDomain, host, port: start.port, reusePort: true, clock: systemClock, limits,
+    telemetry: createTelemetry(counters.waypoint, {
+      metrics: { forWaypoint: () => counters }, tracing, accessLog: sink?.write, accessLogOf: accessLog === 'errors' ? 'errors' : 'all',
+    }),
+    debug: start.debug ? (line) => say({ type: 'debug', line }) : undefined,
+  })
+  // Nothing came in between: connections are taken in the next turn of the event loop.
+  let snapshot = applyEncoded(new Map(), start.configuration)
+  waypoint.configure(snapshot)
+  say({ type: 'configured', generation: start.generation })
+  say({ type: 'listening', address: waypoint.address })
+
+  const configure = (generation: number, delta: string): void => {
+    // Also if it can not be run: what comes next is told as changes of this.
+    snapshot = applyEncoded(snapshot, delta)
+    try {
+      waypoint.configure(snapshot)
+      say({ type: 'configured', generation })
+    } catch (error) {
+      say({ type: 'refused', generation, message: error instanceof Error ? error.message : String(error) })
+    }
+  }
+  const drain = async (deadlineMs: number | undefined): Promise<void> => {
+    await waypoint.drain(deadlineMs)
+    await tracing?.close()
+    await sink?.flushed()
+    say({ type: 'counts', counts: counters.counts() })
+    say({ type: 'drained' })
+  }
+  // What was said since the start has waited for this.
+  port.on('message', (message: ToThread) => {
+    switch (message.type) {
+      case 'configure':
+        configure(message.generation, message.delta)
+        return
+      case 'credentials':
+        credentials.set(message.credentials)
+        return
+      case 'count':
+        say({ type: 'counts', counts: counters.counts() })
+        return
+      case 'drain':
+        void drain(message.deadlineMs)
+    }
+  })
+}
+
+function credentialsFrom(first: Credentials): CredentialSource & { readonly set: (credentials: Credentials) => void } {
+  let present = first
+  const listeners = new Set<(credentials: Credentials) => void>()
+  return {
+    identity: first.identity,
+    current: () => present,
+    onChange: (listener) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    set: (next) => {
+      present = next
+      for (const listener of [...listeners]) listener(next)
+    },
+  }
+}
+
+// Loaded anywhere else, this file does nothing.
+if (parentPort !== null && (workerData as Partial<ThreadStart> | null)?.kind === 'waypoint') await serve(parentPort, workerData as ThreadStart)
