@@ -66,9 +66,11 @@ const serviceSpec = map({
   publishNotReadyAddresses: flag,
   ipFamilies: list({ type: 'string', enum: ['IPv4', 'IPv6'] }),
   ipFamilyPolicy: { type: 'string', enum: ['SingleStack', 'PreferDualStack', 'RequireDualStack'] },
-  ...unread('allocateLoadBalancerNodePorts', 'externalIPs', 'externalTrafficPolicy', 'healthCheckNodePort', 'internalTrafficPolicy'),
-  ...unread('loadBalancerClass', 'loadBalancerIP', 'loadBalancerSourceRanges'),
-  ...unread('sessionAffinity', 'sessionAffinityConfig', 'trafficDistribution'),
+  sessionAffinity: { type: 'string', enum: ['None', 'ClientIP'] },
+  sessionAffinityConfig: map({ clientIP: map({ timeoutSeconds: { type: 'integer', minimum: 1, maximum: 86_400 } }) }),
+  internalTrafficPolicy: { type: 'string', enum: ['Cluster', 'Local'] },
+  ...unread('allocateLoadBalancerNodePorts', 'externalIPs', 'externalTrafficPolicy', 'healthCheckNodePort'),
+  ...unread('loadBalancerClass', 'loadBalancerIP', 'loadBalancerSourceRanges', 'trafficDistribution'),
 })
 
 const endpoint = map(
@@ -80,7 +82,8 @@ const endpoint = map(
     nodeName: text,
     zone: text,
     targetRef: map({ kind: text, namespace: text, name: text, uid: text, apiVersion: text, resourceVersion: text, fieldPath: text }),
-    ...unread('deprecatedTopology', 'hints'),
+    hints: map({ forZones: list(map({ name: text }, ['name'])), forNodes: list(map({ name: text }, ['name'])) }),
+    ...unread('deprecatedTopology'),
   },
   ['addresses'],
 )

@@ -32,6 +32,11 @@ export interface Service extends KubernetesObject {
         readonly publishNotReadyAddresses?: boolean | undefined
         readonly ipFamilies?: readonly string[] | undefined
         readonly ipFamilyPolicy?: string | undefined
+        /** Default `None`. */
+        readonly sessionAffinity?: 'None' | 'ClientIP' | undefined
+        readonly sessionAffinityConfig?: { readonly clientIP?: { readonly timeoutSeconds?: number | undefined } | undefined } | undefined
+        /** Default `Cluster`. */
+        readonly internalTrafficPolicy?: 'Cluster' | 'Local' | undefined
       }
     | undefined
 }
@@ -57,6 +62,13 @@ export interface EndpointSpec {
   readonly hostname?: string | undefined
   readonly nodeName?: string | undefined
   readonly zone?: string | undefined
+  /** For whom it is near. Source: discovery.k8s.io/v1 EndpointHints. */
+  readonly hints?:
+    | {
+        readonly forZones?: readonly { readonly name: string }[] | undefined
+        readonly forNodes?: readonly { readonly name: string }[] | undefined
+      }
+    | undefined
   readonly targetRef?: ObjectReference | undefined
 }
 

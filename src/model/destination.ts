@@ -113,9 +113,19 @@ export function decide(index: DestinationIndex, caller: Identity, host: string, 
 export function decideCaptured(
   index: DestinationIndex, caller: Identity, address: string, port: number, unknown: UnknownDestinations,
 ): CapturedDecision {
-  if (index.services.has(address) || index.workloads.has(address)) return decide(index, caller, address, port)
+  if (index.services.has(address) || index.workloads.has(address)) return unlessClosed(decide(index, caller, address, port))
   if (unknown === 'pass') return { kind: 'outside', address, port }
   return { kind: 'refused', reason: 'unknown-destination', detail: `${address} is not a Service or a pod of this mesh` }
+}
+
+/** Refuses what policies guard that nothing on the way, or at the pod, can enforce. */
+function unlessClosed(decision: Decision): Decision {
+  if (decision.kind === 'workload') {
+    const { workload: { closed, namespace, name }, port } = decision
+    return closed === 'all' || closed?.includes(port) === true ? { kind: 'refused', reason: 'denied', detail: `policies guard ${namespace}/${name}, and nothing there enforces them` } : decision
+  }
+  if (decision.kind === 'refused' || decision.service.closed === undefined) return decision
+  return { kind: 'refused', reason: 'denied', detail: decision.service.closed }
 }
 
 interface ChosenWaypoint {

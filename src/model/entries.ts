@@ -1,4 +1,4 @@
-import type { PolicyEntry, PortGuard, ServiceGuard } from './policy.ts'
+import type { PolicyEntry, PortGuard, RouteGuard, ServiceGuard } from './policy.ts'
 import type { RouteRules } from './route.ts'
 
 /** What a Service port speaks: `http` sniffs HTTP/1.1 and HTTP/2, `auto` goes by the first bytes. */
@@ -67,6 +67,8 @@ export interface RouteTableEntry {
   readonly service: { readonly namespace: string; readonly name: string }
   readonly port: number
   readonly routes: RouteRules
+  /** Routes among them that policies are about, sorted; undefined: none. */
+  readonly guards?: readonly RouteGuard[]
 }
 
 /** A pod, for traffic that is sent straight to its address and for naming callers. */
@@ -92,6 +94,8 @@ export interface WorkloadEntry {
   readonly policies?: readonly EntryKey[]
   /** Ports that are guarded by more than that, sorted; undefined: none. */
   readonly ports?: readonly PortGuard[]
+  /** Ports that nobody may be sent to, because policies guard them and nothing at the pod enforces those; undefined: none. */
+  readonly closed?: 'all' | readonly number[]
 }
 
 /** An active waypoint: where it is dialled and who must answer. */

@@ -60,13 +60,7 @@ export interface PolicyRule {
 /** `audit`: only told of, as if it were `deny`. */
 export type PolicyAction = 'allow' | 'deny' | 'audit'
 
-/** A route whose requests a policy is about. */
-export interface PolicyRoute {
-  readonly kind: string
-  readonly name: string
-}
-
-/** An AuthorizationPolicy. Services, pods and their ports say by key which policies guard them. */
+/** An AuthorizationPolicy. Services, routes, pods and their ports say by key which policies guard them. */
 export interface PolicyEntry {
   readonly kind: 'policy'
   readonly namespace: string
@@ -74,11 +68,17 @@ export interface PolicyEntry {
   readonly action: PolicyAction
   /** OR-ed. None in an Allow policy: it allows nothing, so that only what others allow is allowed. */
   readonly rules: readonly PolicyRule[]
-  /** It is about requests that one of these routes of its namespace serves; undefined: about every one. */
-  readonly routes?: readonly PolicyRoute[]
 }
 
-/** What guards a Service at its waypoint. */
+/** What guards the requests that one route serves, besides what guards the Service. */
+export interface RouteGuard {
+  /** `kind/name`, of the namespace of the table. */
+  readonly route: string
+  /** Keys of policies, sorted. */
+  readonly policies: readonly string[]
+}
+
+/** What guards a Service at its waypoint. It is there too if only some of its producer routes are guarded. */
 export interface ServiceGuard {
   /** Keys of policies, sorted. */
   readonly policies: readonly string[]
@@ -99,6 +99,8 @@ export interface PortGuard {
   readonly servicePorts: readonly number[]
   /** Keys of policies, sorted. */
   readonly policies: readonly string[]
+  /** Keys of policies that are about single routes of those Services, sorted: only a waypoint can tell whether they mean a request. */
+  readonly routePolicies?: readonly string[]
   /** SPIFFE ids of the only peers that may reach it; undefined: anyone whom the policies let. */
   readonly onlyVia?: readonly string[]
 }

@@ -108,6 +108,31 @@ export const reasons = {
     message: 'the caller may not do this',
     advice: 'ask the owner of the destination which identities are allowed',
   },
+  'no-certificate': {
+    status: 503, grpcStatus: grpc.unavailable, close: true,
+    message: 'there is no valid certificate for this workload, and nothing that needs one goes out without',
+    advice: 'check that the node\'s agent reaches a controller: its readiness page names the workloads that wait for a certificate',
+  },
+  'direct-hit': {
+    status: 0, grpcStatus: grpc.unavailable, close: true,
+    message: 'the connection was opened to a port of the mesh itself, not to an application',
+    advice: 'connect to the application\'s own port: the mesh captures the connection by itself',
+  },
+  'plaintext-refused': {
+    status: 0, grpcStatus: grpc.unavailable, close: true,
+    message: 'the destination takes connections of mesh members only',
+    advice: 'enrol the caller in the mesh, or let the destination take plaintext as well',
+  },
+  'waypoint-required': {
+    status: 403, grpcStatus: grpc.permissionDenied, close: true,
+    message: 'this port may be reached only through the waypoint that judges its requests',
+    advice: 'call the Service by its name or ClusterIP, not the pod by its address',
+  },
+  'wrong-workload': {
+    status: 400, grpcStatus: grpc.internal, close: true,
+    message: 'the tunnel asks a pod\'s listener for a destination that is not an application of that pod',
+    advice: 'the caller\'s configuration may be older than a change of addresses: connect again',
+  },
   'rate-limited': {
     status: 429, grpcStatus: grpc.resourceExhausted, close: false,
     message: 'too many requests',

@@ -7,8 +7,9 @@ export interface ScrapedMetric {
   /** As the Prometheus naming rules have it. */
   readonly name: string
   readonly help: string
-  readonly type: 'counter' | 'gauge'
-  readonly values: () => readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number }[]
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  /** `metricName` stands for `name` in a histogram's parts. */
+  readonly values: () => readonly { readonly labels: Readonly<Record<string, string>>; readonly value: number; readonly metricName?: string }[]
 }
 
 /** Says which version of the program a process runs. */

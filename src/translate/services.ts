@@ -118,7 +118,18 @@ export function serviceEntry(service: ServiceInfo, view: ServiceView): ServiceEn
       protocol: routeProtocol(view.routeKind(port.producerKey), port) ?? port.declared ?? 'auto',
     })),
     ...(waypoint === undefined ? {} : { waypoint: waypointKey(namespace, waypoint) }),
+    ...nearness(service),
   }
+}
+
+/** How long a client keeps its endpoint by default, seconds. Source: core/v1 ClientIPConfig. */
+const defaultAffinitySeconds = 10_800
+
+/** What kube-proxy does with a Service's ClusterIP beyond spreading; clients of a headless one choose for themselves. */
+function nearness({ type, object: { spec } }: ServiceInfo): Pick<ServiceEntry, 'affinitySeconds' | 'internalTrafficPolicy'> {
+  if (type !== 'virtual') return {}
+  const affinity = spec?.sessionAffinity === 'ClientIP' ? { affinitySeconds: spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? defaultAffinitySeconds } : {}
+  return { ...affinity, ...(spec?.internalTrafficPolicy === 'Local' ? { internalTrafficPolicy: 'Local' } : {}) }
 }
 
 /** What producer routes make of a port; consumer routes may not change what others see. */

@@ -49,7 +49,7 @@ describe('trimOf', () => {
       ...{ metadata, addressType: 'IPv4', ports: [{ name: 'http', port: 80, protocol: 'TCP', appProtocol: null }] },
       endpoints: [
         {
-          ...{ addresses: ['10.0.0.1'], conditions: { ready: true, serving: true, terminating: false }, nodeName: 'n1', zone: 'z1', hints: {} },
+          ...{ addresses: ['10.0.0.1'], conditions: { ready: true, serving: true, terminating: false }, nodeName: 'n1', zone: 'z1', deprecatedTopology: {} },
           targetRef: { kind: 'Pod', namespace: 'shop', name: 'cart-1', uid: 'u1', resourceVersion: '7' },
         },
       ],
@@ -70,8 +70,8 @@ describe('trimOf', () => {
   })
 
   it('keeps of a Service its spec without what is not read, and no status', () => {
-    const spec = { type: 'ClusterIP', clusterIP: '10.96.0.1', clusterIPs: ['10.96.0.1'], ports: [{ port: 80, targetPort: 'http' }], selector: { app: 'cart' } }
-    const service = trimOf('Service')({ metadata, spec: { ...spec, sessionAffinity: 'None' }, status: { loadBalancer: {} } }, 'v1', 'Service')
+    const spec = { type: 'ClusterIP', clusterIP: '10.96.0.1', clusterIPs: ['10.96.0.1'], ports: [{ port: 80, targetPort: 'http' }], selector: { app: 'cart' }, sessionAffinity: 'ClientIP', internalTrafficPolicy: 'Local' }
+    const service = trimOf('Service')({ metadata, spec: { ...spec, externalTrafficPolicy: 'Local' }, status: { loadBalancer: {} } }, 'v1', 'Service')
     assert.deepEqual(service['spec'], spec)
     assert.deepEqual(service.metadata.annotations, { note: 'x' })
     assert.ok(!('status' in service))

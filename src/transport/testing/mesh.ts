@@ -18,28 +18,35 @@ export interface TestSource extends CredentialSource {
 /** A CA in memory that makes credentials for tests. */
 export interface TestMesh {
   readonly root: Authority
-  readonly id: (serviceAccount: string) => string
-  readonly issue: (serviceAccount: string, options?: { readonly notAfterMs?: number; readonly bundle?: readonly string[]; readonly root?: Authority }) => Credentials
-  readonly source: (serviceAccount: string) => TestSource
+  readonly id: (serviceAccount: string, namespace?: string) => string
+  readonly issue: (serviceAccount: string, options?: IssueOptions) => Credentials
+  readonly source: (serviceAccount: string, namespace?: string) => TestSource
 }
 
-/** A mesh of trust domain `trustDomain` whose members live in namespace `shop`. */
+export interface IssueOptions {
+  readonly notAfterMs?: number
+  readonly bundle?: readonly string[]
+  readonly root?: Authority
+  readonly namespace?: string
+}
+
+/** A mesh of trust domain `trustDomain` whose members live in namespace `shop` unless it is said. */
 export function testMesh(trustDomain = 'mesh.example'): TestMesh {
   const root = makeRoot(trustDomain, { nowMs: Date.now() })
-  const identity = (serviceAccount: string): Identity => ({ trustDomain, namespace: 'shop', serviceAccount })
+  const identity = (serviceAccount: string, namespace = 'shop'): Identity => ({ trustDomain, namespace, serviceAccount })
   const issue: TestMesh['issue'] = (serviceAccount, options = {}) => {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
     const notBeforeMs = Date.now() - 60_000
     const notAfterMs = options.notAfterMs ?? Date.now() + day
     const der = issueSvid(options.root ?? root, {
-      identity: identity(serviceAccount),
+      identity: identity(serviceAccount, options.namespace),
       publicKey: publicKey.export({ type: 'spki', format: 'der' }),
       notBeforeMs,
       notAfterMs,
       serial: randomSerial(),
     })
     return {
-      identity: identity(serviceAccount),
+      identity: identity(serviceAccount, options.namespace),
       certificateChainPem: `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`,
       privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
       trustBundlePem: options.bundle ?? [root.rootPem],
@@ -47,7 +54,11 @@ export function testMesh(trustDomain = 'mesh.example'): TestMesh {
       notAfterMs,
     }
   }
-  return { root, issue, id: (serviceAccount) => formatSpiffeId(identity(serviceAccount)), source: (serviceAccount) => testSource(issue(serviceAccount)) }
+  return {
+    root, issue,
+    id: (serviceAccount, namespace) => formatSpiffeId(identity(serviceAccount, namespace)),
+    source: (serviceAccount, namespace) => testSource(issue(serviceAccount, namespace === undefined ? {} : { namespace })),
+  }
 }
 
 /** A source that holds `first` until `set` gives it something else. */

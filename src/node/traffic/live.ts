@@ -1,0 +1,120 @@
+import type { Duplex } from 'node:stream'
+import type { Clock } from '../../kit/clock.ts'
+import { reason as reasonOf, type ReasonCode } from '../../model/reasons.ts'
+import { unknownEnd, type ConnectionDirection, type ConnectionOutcome, type ConnectionRecord, type ConnectionTelemetry } from '../../telemetry/connections.ts'
+import { reset, splice, type SpliceOptions } from '../../transport/tunnel.ts'
+
+export interface Objection {
+  readonly outcome: 'denied' | 'refused'
+  readonly reason: ReasonCode
+  readonly detail: string
+}
+
+/** One connection of a pod, from its acceptance to its end. */
+export interface LiveConnection {
+  readonly record: ConnectionRecord
+  /** Resets both ends; what it carried is lost. */
+  readonly cut: (reason: ReasonCode, detail: string) => void
+  /** Why it would not be let in any more; asked when what guards the pod has changed. Undefined: nobody judges it here. */
+  objection: (() => Objection | undefined) | undefined
+}
+
+/** The connections of one pod. */
+export interface LiveConnections {
+  readonly size: () => number
+  readonly all: () => Iterable<LiveConnection>
+  /** Begins the record of a connection. */
+  readonly begin: (direction: ConnectionDirection) => Connection
+  /** Cuts every connection that would not be let in any more. */
+  readonly recheck: () => void
+  /** Calls `listener` once when there is none, also at once. */
+  readonly onEmpty: (listener: () => void) => void
+  readonly cutAll: (reason: ReasonCode) => void
+}
+
+/** A connection as its handler sees it. Ends by exactly one of `refuse` and `join`. */
+export interface Connection extends LiveConnection {
+  /** Names what `cut` resets until both ends are joined. */
+  readonly hold: (...streams: readonly Duplex[]) => void
+  /** It was not let in, or could not be: tells of it. `streams` are reset. */
+  readonly refuse: (outcome: Exclude<ConnectionOutcome, 'allowed'>, reason: ReasonCode, detail: string, ...streams: readonly Duplex[]) => void
+  /** Joins both ends and tells of it when they are closed. */
+  readonly join: (client: Duplex, server: Duplex, options?: SpliceOptions) => void
+}
+
+export function createLiveConnections(clock: Clock, telemetry: ConnectionTelemetry): LiveConnections {
+  const live = new Set<LiveConnection>()
+  let waiting: (() => void)[] = []
+
+  const end = (connection: LiveConnection): void => {
+    if (!live.delete(connection)) return
+    telemetry.connectionDone(connection.record, clock.now() - connection.record.startMs)
+    if (live.size > 0) return
+    const told = waiting
+    waiting = []
+    for (const listener of told) listener()
+  }
+
+  const begin = (direction: ConnectionDirection): Connection => {
+    const record = emptyRecord(clock.now(), direction)
+    let ends: readonly Duplex[] = []
+    const connection: Connection = {
+      record,
+      objection: undefined,
+      cut: (reason, detail) => {
+        record.reason = reason
+        record.detail = detail
+        for (const stream of ends) reset(stream)
+      },
+      hold: (...streams) => {
+        ends = streams
+      },
+      refuse: (outcome, reason, detail, ...streams) => {
+        record.outcome = outcome
+        record.reason = reason
+        record.detail = detail
+        for (const stream of streams) reset(stream)
+        end(connection)
+      },
+      join: (client, server, options) => {
+        ends = [client, server]
+        void splice(client, server, options).done.then((result) => {
+          record.bytesIn = result.bytesAtoB
+          record.bytesOut = result.bytesBtoA
+          record.ended = result.ended
+          end(connection)
+        })
+      },
+    }
+    live.add(connection)
+    return connection
+  }
+
+  return {
+    size: () => live.size,
+    all: () => live,
+    begin,
+    recheck: () => {
+      for (const each of live) {
+        const objection = each.objection?.()
+        if (objection === undefined) continue
+        each.record.outcome = objection.outcome
+        each.cut(objection.reason, 'what guards the pod has changed')
+      }
+    },
+    onEmpty: (listener) => {
+      if (live.size === 0) listener()
+      else waiting.push(listener)
+    },
+    cutAll: (reason) => {
+      for (const each of live) each.cut(reason, reasonOf(reason).message)
+    },
+  }
+}
+
+function emptyRecord(startMs: number, direction: ConnectionDirection): ConnectionRecord {
+  return {
+    startMs, direction, source: unknownEnd(''), destination: unknownEnd(''), service: '', via: '', peer: '', transport: '', tries: 0,
+    outcome: 'allowed', reason: undefined, policy: '', audit: [], detail: '', bytesIn: 0, bytesOut: 0, ended: '',
+  }
+}

@@ -1,0 +1,65 @@
+import type { UnknownDestinations, DestinationIndex } from '../../model/destination.ts'
+import { indexDestinations } from '../../model/destination.ts'
+import type { Endpoint, ServiceEntry } from '../../model/entries.ts'
+import type { Snapshot } from '../../model/snapshot.ts'
+import { speakersOf, type Speakers } from '../../policy/speaker.ts'
+import type { PodGuards } from './guards.ts'
+import { reachableEndpoints, zoneOfNode } from './topology.ts'
+
+/** A configuration as the traffic of every captured pod of a node sees it; made once when a snapshot arrives. */
+export interface TrafficView {
+  readonly index: DestinationIndex
+  readonly speakers: Speakers
+  readonly unknown: UnknownDestinations
+  /** See `reachableEndpoints`; worked out once for each list. */
+  readonly reachable: (service: ServiceEntry, endpoints: readonly Endpoint[]) => readonly Endpoint[]
+}
+
+export interface ViewOptions {
+  readonly node: string
+  /** The node's zone; found in the snapshot if left out. */
+  readonly zone?: string
+  readonly unknown: UnknownDestinations
+}
+
+/** Makes the view of a snapshot. */
+export function compileView(snapshot: Snapshot, { node, zone, unknown }: ViewOptions): TrafficView {
+  const index = indexDestinations(snapshot)
+  const place = placeOf(node, zone ?? zoneOfNode(allEndpoints(snapshot), node))
+  const known = new WeakMap<readonly Endpoint[], readonly Endpoint[]>()
+  return {
+    index,
+    speakers: speakersOf(snapshot),
+    unknown,
+    reachable: (service, endpoints) => {
+      let found = known.get(endpoints)
+      if (found === undefined) known.set(endpoints, (found = reachableEndpoints(service, endpoints, place)))
+      return found
+    },
+  }
+}
+
+function placeOf(node: string, zone: string | undefined): { readonly node: string; readonly zone?: string } {
+  return zone === undefined ? { node } : { node, zone }
+}
+
+function* allEndpoints(snapshot: Snapshot): Iterable<Endpoint> {
+  for (const entry of snapshot.values()) {
+    if (entry.kind === 'endpoints') for (const { endpoints } of entry.ports) yield* endpoints
+  }
+}
+
+/** What a captured pod must know. */
+export interface PodConfig {
+  readonly view: TrafficView
+  readonly guards: PodGuards
+}
+
+/** The ports of the mesh in a pod's namespace. */
+export interface MeshPorts {
+  readonly outbound: number
+  readonly plaintext: number
+  readonly hbone: number
+}
+
+export const defaultMeshPorts: MeshPorts = { outbound: 15001, plaintext: 15006, hbone: 15008 }
