@@ -4,6 +4,7 @@ import { namespacedName, type NamespacedName } from '../model/refs.ts'
 import type { Warning } from '../model/status.ts'
 import { namespaceLabels } from './labels.ts'
 import { allows } from './listeners.ts'
+import { perObject } from './memo.ts'
 import type { Mesh } from './mesh.ts'
 import { meshPort } from './options.ts'
 import type { PortInfo, ServiceInfo } from './services.ts'
@@ -143,13 +144,14 @@ function toGateway(mesh: Mesh, route: AnyRoute, ref: ParentReference): Attachmen
  * front must not make HTTP of the database beside it. A route that names the Service itself may.
  */
 function targetsOfNamespace(mesh: Mesh, namespace: string, kind: AnyRoute['kind']): readonly Target[] {
-  const byRequest = kind === 'HTTPRoute' || kind === 'GRPCRoute'
-  return mesh.parentServices(namespace).flatMap((service) =>
-    service.ports
-      .filter(({ declared }) => !byRequest || (declared !== 'tcp' && declared !== 'tls'))
-      .map((port) => ({ service, port })),
-  )
+  return (kind === 'HTTPRoute' || kind === 'GRPCRoute' ? requestTargets : allTargets)(mesh.parentServices(namespace))
 }
+
+// One list for all routes of a namespace: hundreds of routes for a thousand Services must not cost a list for each.
+const allTargets = perObject((services: readonly ServiceInfo[]): readonly Target[] =>
+  services.flatMap((service) => service.ports.map((port) => ({ service, port }))))
+const requestTargets = perObject((services: readonly ServiceInfo[]): readonly Target[] =>
+  allTargets(services).filter(({ port: { declared } }) => declared !== 'tcp' && declared !== 'tls'))
 
 function refuse(ref: ParentReference, reason: string, message: string): Attachment {
   return { ref, refusal: { reason, message } }

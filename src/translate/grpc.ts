@@ -4,10 +4,10 @@ import { backendsOf } from './backends.ts'
 import { filtersOf } from './filters.ts'
 import { headerMatches, persistenceOf, valueMatch } from './matches.ts'
 import type { Mesh } from './mesh.ts'
-import { compileRules, type CompiledRoute, type RuleDraft } from './rules.ts'
+import { compileRules, type CompiledRoute, type OwnPorts, type RuleDraft } from './rules.ts'
 
 /** Compiles a GRPCRoute. One without rules matches no call. */
-export function compileGrpcRoute(mesh: Mesh, route: GRPCRoute, ownPorts: ReadonlySet<string>): CompiledRoute<GrpcRule> {
+export function compileGrpcRoute(mesh: Mesh, route: GRPCRoute, ownPorts: OwnPorts): CompiledRoute<GrpcRule> {
   const id = { routeKind: 'GRPCRoute', namespace: route.metadata.namespace ?? '', name: route.metadata.name } as const
   return compileRules(mesh, id, ownPorts, route.spec.rules ?? [], compileRule)
 }

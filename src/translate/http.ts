@@ -4,7 +4,7 @@ import { backendsOf } from './backends.ts'
 import { checkCombination, filtersOf } from './filters.ts'
 import { headerMatches, persistenceOf, queryMatches } from './matches.ts'
 import type { Mesh } from './mesh.ts'
-import { checkPattern, compileRules, durationOf, type CompiledRoute, type RuleDraft } from './rules.ts'
+import { checkPattern, compileRules, durationOf, type CompiledRoute, type OwnPorts, type RuleDraft } from './rules.ts'
 
 /** What the API server fills in for a route without rules: everything matches, nothing answers. */
 const defaultRules: readonly HttpRouteRule[] = [{}]
@@ -13,7 +13,7 @@ const defaultAttempts = 1
 const defaultBackoffMs = 25
 
 /** Compiles an HTTPRoute. */
-export function compileHttpRoute(mesh: Mesh, route: HTTPRoute, ownPorts: ReadonlySet<string>): CompiledRoute<HttpRule> {
+export function compileHttpRoute(mesh: Mesh, route: HTTPRoute, ownPorts: OwnPorts): CompiledRoute<HttpRule> {
   const id = { routeKind: 'HTTPRoute', namespace: route.metadata.namespace ?? '', name: route.metadata.name } as const
   return compileRules(mesh, id, ownPorts, route.spec.rules ?? defaultRules, compileRule)
 }

@@ -8,8 +8,9 @@ import { attach, type Attachment, type Target } from './attach.ts'
 import { compileGrpcRoute } from './grpc.ts'
 import { compileHttpRoute } from './http.ts'
 import { compileTcpRoute, compileTlsRoute } from './l4.ts'
+import { createReading, perObject } from './memo.ts'
 import type { Mesh } from './mesh.ts'
-import type { CompiledRoute } from './rules.ts'
+import type { CompiledRoute, OwnPorts } from './rules.ts'
 import { faultOf } from './screen.ts'
 
 type AnyRule = HttpRule | GrpcRule | TlsRule | TcpRule
@@ -41,8 +42,17 @@ export function tableKey(route: AnyRoute, level: 'producer' | 'consumer', { serv
   return level === 'producer' ? port.producerKey : routesKey(level, namespaceOf(route), service, port.port)
 }
 
+/** What a route's rules are made from. */
+type CompileView = Mesh & { readonly ownPort: (port: string) => boolean }
+
+/** Makes a reader of routes. Rules are compiled again only if something changed that they refer to, wherever the route is attached. */
+export function createJudge(): (route: AnyRoute, mesh: Mesh) => JudgedRoute {
+  const compileAgain = createReading((route: AnyRoute, view: CompileView) => compile(view, route, { has: view.ownPort }))
+  return (route, mesh) => judgeRoute(route, mesh, (ownPorts) => compileAgain(route, { ...mesh, ownPort: (port) => ownPorts.has(port) }))
+}
+
 /** Reads a route: where it is attached, and its rules. Others' routes cost nothing: they are not compiled. */
-export function judgeRoute(route: AnyRoute, mesh: Mesh): JudgedRoute {
+function judgeRoute(route: AnyRoute, mesh: Mesh, rulesFor: (ownPorts: OwnPorts) => CompiledRoute<AnyRule>): JudgedRoute {
   const { attachments, warnings } = attach(mesh, route)
   const judged = { route, attachments, warnings: [...warnings, ...hostnameWarnings(route, attachments)] }
   const refused = (rejection: string): JudgedRoute => ({ ...judged, compiled: nothing, rejection, placements: [] })
@@ -50,7 +60,7 @@ export function judgeRoute(route: AnyRoute, mesh: Mesh): JudgedRoute {
   const fault = faultOf(route)
   if (fault !== undefined) return refused(`The route can not be read: ${fault}`)
   try {
-    const compiled = compile(mesh, route, portsOf(attachments))
+    const compiled = rulesFor(portsOf(attachments))
     if (compiled.rules.length === 0 && compiled.dropped.length > 0) return { ...refused(''), compiled }
     return { ...judged, compiled, rejection: undefined, placements: placementsOf(route, attachments) }
   } catch (error) {
@@ -58,7 +68,7 @@ export function judgeRoute(route: AnyRoute, mesh: Mesh): JudgedRoute {
   }
 }
 
-function compile(mesh: Mesh, route: AnyRoute, ownPorts: ReadonlySet<string>): CompiledRoute<AnyRule> {
+function compile(mesh: Mesh, route: AnyRoute, ownPorts: OwnPorts): CompiledRoute<AnyRule> {
   switch (route.kind) {
     case 'HTTPRoute':
       return compileHttpRoute(mesh, route, ownPorts)
@@ -72,26 +82,32 @@ function compile(mesh: Mesh, route: AnyRoute, ownPorts: ReadonlySet<string>): Co
 }
 
 function placementsOf(route: AnyRoute, attachments: readonly Attachment[]): readonly Placement[] {
+  const accepted = attachments.filter((attachment) => attachment.refusal === undefined)
+  const [first, ...others] = accepted
+  if (first !== undefined && others.length === 0 && first.level === 'producer') return producerPlacements(first.targets)
   const found = new Map<EntryKey, Placement>()
-  for (const attachment of attachments) {
-    if (attachment.refusal !== undefined) continue
-    for (const target of attachment.targets) {
-      const key = tableKey(route, attachment.level, target)
+  for (const { level, targets } of accepted) {
+    for (const target of targets) {
+      const key = tableKey(route, level, target)
       // Two parentRefs of one route may lead to one port.
-      if (!found.has(key)) found.set(key, { key, level: attachment.level, target })
+      if (!found.has(key)) found.set(key, { key, level, target })
     }
   }
   return [...found.values()]
 }
 
-function portsOf(attachments: readonly Attachment[]): ReadonlySet<string> {
-  const ports = new Set<string>()
-  for (const attachment of attachments) {
-    if (attachment.refusal !== undefined) continue
-    for (const { service, port } of attachment.targets) ports.add(`${service.key}:${port.port}`)
-  }
-  return ports
+/** The same for all routes that are attached to the same list. */
+const producerPlacements = perObject((targets: readonly Target[]): readonly Placement[] => {
+  const placements = targets.map((target): Placement => ({ key: target.port.producerKey, level: 'producer', target }))
+  return [...new Map(placements.map((each) => [each.key, each])).values()]
+})
+
+function portsOf(attachments: readonly Attachment[]): OwnPorts {
+  const lists = attachments.filter((attachment) => attachment.refusal === undefined).map(({ targets }) => portsOfTargets(targets))
+  return { has: (port) => lists.some((ports) => ports.has(port)) }
 }
+
+const portsOfTargets = perObject((targets: readonly Target[]): ReadonlySet<string> => new Set(targets.map(({ service, port }) => `${service.key}:${port.port}`)))
 
 /** In a mesh the original destination says which routes apply, never the Host header. A TLSRoute's host names are its matches. */
 function hostnameWarnings(route: AnyRoute, attachments: readonly Attachment[]): readonly Warning[] {

@@ -13,7 +13,7 @@ export interface Problem {
 }
 
 /** Keeps one route from costing everybody seconds: its patterns are compiled here, to see whether they are good, and at the waypoint. */
-interface PatternBudget {
+export interface PatternBudget {
   readonly seen: Set<string>
   left: number
 }
@@ -24,12 +24,14 @@ const mostStepsOfRoute = 50_000
 /** Faults of a rule after which its patterns are not looked at any more. */
 const mostFaults = 10
 
+/** `namespace/name:port` of the Service ports that a route itself is attached to. */
+export type OwnPorts = Pick<ReadonlySet<string>, 'has'>
+
 /** A rule while it is compiled: what it may look at, and where it says what is wrong with it. */
 export interface RuleDraft {
   readonly mesh: Mesh
   readonly id: RuleId
-  /** `namespace/name:port` of the Service ports that the route itself is attached to. */
-  readonly ownPorts: ReadonlySet<string>
+  readonly ownPorts: OwnPorts
   /** Why the rule can not be honoured at all: it is dropped. */
   readonly faults: string[]
   /** What the patterns of the route may still cost; shared by its rules. */
@@ -46,18 +48,23 @@ export interface CompiledRoute<Rule> {
   readonly problems: readonly Problem[]
 }
 
+/** What the patterns of one route or policy may cost together. */
+export function patternBudget(): PatternBudget {
+  return { seen: new Set(), left: mostStepsOfRoute }
+}
+
 /** Compiles the rules of a route one by one; a rule with a fault is left out, the others keep their position in `id`. */
 export function compileRules<Spec, Rule>(
   mesh: Mesh,
   route: Omit<RuleId, 'rule'>,
-  ownPorts: ReadonlySet<string>,
+  ownPorts: OwnPorts,
   specs: readonly Spec[],
   compile: (draft: RuleDraft, spec: Spec) => Rule,
 ): CompiledRoute<Rule> {
   const rules: Rule[] = []
   const dropped: string[] = []
   const problems: Problem[] = []
-  const patterns: PatternBudget = { seen: new Set(), left: mostStepsOfRoute }
+  const patterns = patternBudget()
   for (const [index, spec] of specs.entries()) {
     const draft: RuleDraft = { mesh, id: { ...route, rule: index }, ownPorts, faults: [], patterns, problems }
     const rule = compile(draft, spec)
@@ -81,7 +88,7 @@ export function durationOf(draft: RuleDraft, field: string, text: string | undef
 }
 
 /** Checks that RE2 takes a pattern; one that it refuses is a fault. */
-export function checkPattern(draft: RuleDraft, field: string, pattern: string): void {
+export function checkPattern(draft: Pick<RuleDraft, 'faults' | 'patterns'>, field: string, pattern: string): void {
   const { seen } = draft.patterns
   // A rule with so many faults is dropped whatever comes, and nobody reads of more.
   if (seen.has(pattern) || draft.faults.length > mostFaults) return
@@ -91,7 +98,7 @@ export function checkPattern(draft: RuleDraft, field: string, pattern: string): 
     return
   }
   if (steps > draft.patterns.left) {
-    draft.faults.push(`${field}: the regular expressions of this route are too large together (at most ${mostStepsOfRoute} steps): use several routes`)
+    draft.faults.push(`${field}: the regular expressions of this object are too large together (at most ${mostStepsOfRoute} steps): use several`)
     return
   }
   draft.patterns.left -= steps

@@ -106,6 +106,38 @@ describe('translator', function () {
     )
   })
 
+  it('compiles a route for a whole namespace again only if something changed that its rules refer to', () => {
+    const service = (name: string, labels = {}): Resource => ({
+      apiVersion: 'v1', kind: 'Service', metadata: { name, namespace: 'a', labels }, spec: { clusterIP: `10.0.0.${name.length}`, ports: [{ name: 'http', port: 80 }] },
+    })
+    const gateway: Resource = {
+      apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway', metadata: { name: 'waypoint', namespace: 'a' },
+      spec: { gatewayClassName: 'waypoint', listeners: [{ name: 'mesh', port: 15008, protocol: 'HBONE' }] },
+    }
+    let compiled = 0
+    const rule = { get filters() {
+      compiled++
+      return []
+    }, backendRefs: [{ name: 'bb', port: 80 }] }
+    const route: Resource = {
+      apiVersion: 'gateway.networking.k8s.io/v1', kind: 'HTTPRoute', metadata: { name: 'r', namespace: 'a' }, spec: { parentRefs: [{ name: 'waypoint' }], rules: [rule] },
+    }
+    const remembering = createTranslator()
+    let set = resourceSetOf([gateway, service('a'), service('bb'), route])
+    remembering(set, options)
+    const once = compiled
+    assert.ok(once > 0)
+    for (const other of [service('a', { some: 'label' }), service('ccc')]) {
+      set = withObject(set, other)
+      assert.deepEqual(inOrder(remembering(set, options)), inOrder(translate(resourceSetOf([gateway, ...set.Service.values(), { ...route, spec: { ...route.spec, rules: [{ ...rule }] } }]), options)))
+    }
+    const others = compiled
+    remembering(withObject(set, service('bb', { some: 'label' })), options)
+    assert.ok(compiled > others)
+    // Twice by the spread of the comparison above.
+    assert.equal(others, once + 2)
+  })
+
   it('starts afresh after a defect', () => {
     const remembering = createTranslator()
     const set = resourceSetOf([{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'a', labels: { 'waymark.dev/waypoint': 'auto' } } }])

@@ -4,7 +4,7 @@ import type { AnyRoute } from '../../api/routes.ts'
 import type { EntryKey } from '../../model/entries.ts'
 import { namespacedName } from '../../model/refs.ts'
 import type { Warning } from '../../model/status.ts'
-import { judgeRoute, type JudgedRoute } from '../judge.ts'
+import { createJudge, type JudgedRoute } from '../judge.ts'
 import { createGrouping, createListReading, createSorting, keepEqual, keepLast, keepMap, type Sorted } from '../memo.ts'
 import { createMerger, type Tables } from '../merge.ts'
 import type { Mesh } from '../mesh.ts'
@@ -26,7 +26,7 @@ type RouteMaps = Pick<ResourceSet, 'HTTPRoute' | 'GRPCRoute' | 'TLSRoute' | 'TCP
 
 /** Judges routes: again only those of which something that they refer to changed. */
 export function createRouteStage(): (resources: ResourceSet, services: Services, waypoints: AllWaypoints) => Routes {
-  const judge = createListReading(judgeRoute)
+  const judge = createListReading(createJudge())
   const groupGrants = createGrouping<ReferenceGrant>(({ metadata }) => metadata.namespace ?? '', compareNames)
   const sort = createRouteSort()
   const merge = createMerger()
