@@ -10,6 +10,9 @@ export interface NetCase {
   readonly run: (rig: Rig) => Promise<void>
 }
 
+/** A list of cases. */
+export const netCases = (cases: readonly NetCase[]): readonly NetCase[] => cases
+
 /** An answer came from `pod`, which saw `peer`. */
 export function answered(reply: Reply, pod: string, peer: string): void {
   assert.ok(!('error' in reply), `no answer: ${JSON.stringify(reply)}`)

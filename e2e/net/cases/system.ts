@@ -10,7 +10,7 @@ import { podTable } from '../../../src/node/rules/pod.ts'
 import { probeTable } from '../../../src/node/rules/probes.ts'
 import { tableText, type Table } from '../../../src/node/rules/table.ts'
 import { shell } from '../lib/topology.ts'
-import type { NetCase } from './case.ts'
+import { netCases } from './case.ts'
 
 const here = (): string => readlinkSync('/proc/thread-self/ns/net')
 
@@ -43,7 +43,7 @@ async function means(table: Table): Promise<void> {
 const many = Array.from({ length: 2_500 }, (_, index) => `10.${index >> 8}.${index & 0xff}.7`)
 
 /** The system calls by themselves. */
-export const cases: readonly NetCase[] = [
+export const cases = netCases([
   { name: 'the rules of a pod mean what their text says', run: () => means(podTable(0xdeadbeef)) },
   { name: 'the rules of a node mean what their text says', run: () => means(probeTable(['10.1.2.3', '10.1.2.4', 'fd00::1'])) },
   { name: 'the rules of a node may have no address, and thousands', run: async () => {
@@ -159,4 +159,4 @@ export const cases: readonly NetCase[] = [
       assert.throws(() => network.bind(15_001), { code: 'EBADF' })
     }),
   },
-]
+])

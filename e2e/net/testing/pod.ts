@@ -47,21 +47,28 @@ function talk(socket: Socket, speak: (socket: Socket) => void): Promise<Reply> {
     let text = ''
     const settle = (reply: Reply): void => {
       clearTimeout(timer)
+      for (const [event, listener] of Object.entries(listeners)) socket.off(event, listener)
+      socket.on('error', () => {})
       resolve(reply)
     }
     const timer = setTimeout(() => settle({ error: 'timeout' }), patience)
-    socket.on('error', (error: NodeJS.ErrnoException) => settle({ error: error.code ?? error.message }))
-    socket.on('close', () => settle({ error: 'closed' }))
-    socket.on('data', (data: Buffer) => {
-      text += data.toString()
-      if (text.endsWith('\n')) settle(JSON.parse(text) as Reply)
-    })
-    if (socket.connecting) socket.once('connect', () => speak(socket))
+    const listeners = {
+      error: (error: NodeJS.ErrnoException) => settle({ error: error.code ?? error.message }),
+      close: () => settle({ error: 'closed' }),
+      end: () => settle({ error: 'closed' }),
+      data: (data: Buffer) => {
+        text += data.toString()
+        if (text.endsWith('\n')) settle(JSON.parse(text) as Reply)
+      },
+    }
+    for (const [event, listener] of Object.entries(listeners)) socket.on(event, listener)
+    if (socket.readableEnded || socket.destroyed) settle({ error: 'closed' })
+    else if (socket.connecting) socket.once('connect', () => speak(socket))
     else speak(socket)
   })
 }
 
-async function once_(socket: Socket, speak: (socket: Socket) => void): Promise<Reply> {
+async function converse(socket: Socket, speak: (socket: Socket) => void): Promise<Reply> {
   const reply = await talk(socket, speak)
   socket.destroy()
   return reply
@@ -72,11 +79,12 @@ const hello = (socket: Socket): void => void socket.write('hello\n')
 
 const kept = new Map<number, Socket>()
 const taken: Server[] = []
+let churning = false
 
 const perform: { readonly [Name in Operation]: (spec: Operations[Name]['spec']) => Promise<Operations[Name]['result']> } = {
-  ask: (target) => once_(dial(target), hello),
-  listenFirst: (target) => once_(dial(target), () => {}),
-  upload: (target) => once_(dial(target), (socket) => socket.end(Buffer.alloc(target.bytes, 'x'))),
+  ask: (target) => converse(dial(target), hello),
+  listenFirst: (target) => converse(dial(target), () => {}),
+  upload: (target) => converse(dial(target), (socket) => socket.end(Buffer.alloc(target.bytes, 'x'))),
   datagram: ({ host, port }) =>
     new Promise((resolve) => {
       const socket = createSocket(isIPv6(host) ? 'udp6' : 'udp4')
@@ -96,21 +104,18 @@ const perform: { readonly [Name in Operation]: (spec: Operations[Name]['spec']) 
     kept.set(id, socket)
     return { id }
   },
-  use: async ({ id }) => {
+  use: ({ id }) => {
     const socket = kept.get(id)
     if (socket === undefined) throw new Error(`no connection ${id}`)
-    const reply = await talk(socket, hello)
-    socket.removeAllListeners()
-    socket.on('error', () => {})
-    return reply
+    return talk(socket, hello)
   },
-  churn: async ({ ms, parallel, ...target }) => {
-    const end = performance.now() + ms
+  churn: async ({ parallel, ...target }) => {
+    churning = true
     const failed: Record<string, number> = {}
     let done = 0
     const work = async (): Promise<void> => {
-      while (performance.now() < end) {
-        const reply = await once_(dial(target), hello)
+      while (churning) {
+        const reply = await converse(dial(target), hello)
         if ('error' in reply) failed[reply.error] = (failed[reply.error] ?? 0) + 1
         else done++
       }
@@ -118,13 +123,17 @@ const perform: { readonly [Name in Operation]: (spec: Operations[Name]['spec']) 
     await Promise.all(Array.from({ length: parallel }, work))
     return { done, failed }
   },
+  halt: () => {
+    churning = false
+    return Promise.resolve(true)
+  },
   marked: async ({ mark, ...target }) => {
     const { libc, option, family, kind } = await import('../../../src/node/native/libc.ts')
     const fd = libc.socket(isIPv6(target.host) ? family.inet6 : family.inet, kind.stream)
     libc.setOption(fd, option.mark, mark)
     const { Socket } = await import('node:net')
     const options = { fd, readable: true, writable: true, manualStart: true, allowHalfOpen: true }
-    return once_(new Socket(options).connect(target), hello)
+    return converse(new Socket(options).connect(target), hello)
   },
   accepted: () => Promise.resolve(accepted),
   take: async ({ port }) => {

@@ -12,8 +12,9 @@ export interface Operations {
   readonly open: { readonly spec: Target; readonly result: { readonly id: number } }
   /** A question on a connection that stays. */
   readonly use: { readonly spec: { readonly id: number }; readonly result: Reply }
-  /** `ask` by `parallel` at once, for `ms`. */
-  readonly churn: { readonly spec: Target & { readonly ms: number; readonly parallel: number }; readonly result: { readonly done: number; readonly failed: Readonly<Record<string, number>> } }
+  /** `ask` again and again, `parallel` at once, until `halt`. */
+  readonly churn: { readonly spec: Target & { readonly parallel: number }; readonly result: { readonly done: number; readonly failed: Readonly<Record<string, number>> } }
+  readonly halt: { readonly spec: Readonly<Record<string, never>>; readonly result: true }
   /** `ask` from a socket with a mark. */
   readonly marked: { readonly spec: Target & { readonly mark: number }; readonly result: Reply }
   /** How many connections the applications of this pod have accepted so far. */

@@ -1,5 +1,6 @@
 import { createServer, isIPv6, type Server, type Socket } from 'node:net'
-import { openPodNetwork, translateProbes, type CapturingNetwork } from '../../../src/node/native/pod-network.ts'
+import { openPodNetwork, translateProbes } from '../../../src/node/native/pod-network.ts'
+import type { CapturableNetwork } from '../../../src/node/network.ts'
 import { originalDestination } from '../../../src/node/native/sockets.ts'
 import { podPorts } from '../../../src/node/rules/pod.ts'
 import type { AgentEvent, AgentSettings } from '../lib/agent.ts'
@@ -26,7 +27,7 @@ function splice(accepted: Socket, dialled: Socket): void {
   })
 }
 
-function listen(network: CapturingNetwork, port: number, serve: (socket: Socket) => void): Promise<void> {
+function listen(network: CapturableNetwork, port: number, serve: (socket: Socket) => void): Promise<void> {
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
     open.add(socket)
     socket.on('close', () => open.delete(socket))
