@@ -49,23 +49,27 @@ describe('verbs that ask a cluster', () => {
   })
   afterEach(() => mesh.server.close())
 
-  it('say of whatever may not be read that it was not looked at, and never that it is fine', async () => {
+  it('say of whatever may not be read that it was not looked at, and never that it is fine', async function () {
+    this.timeout(60_000)
     mesh = await startMesh()
-    mesh.server.resetCounts()
-    await check()
-    await check({ pre: true })
-    const asked = [...mesh.server.counts().keys()].map((each) => each.split(' ') as [verb: string, path: string]).filter(([verb, path]) => /^(?:get|list)$/.test(verb) && path !== '/version')
-    assert.ok(asked.length > 20)
-    for (const [verb, path] of asked) {
-      const allow = mesh.server.forbid((request: ApiRequest) => request.verb === verb && request.path === path)
-      for (const pre of [false, true]) {
-        const before = countOf(mesh.server, `${verb} ${path}`)
+    // Without their schemas, by far the longest of what is read here many times.
+    for (const { metadata } of mesh.server.list('CustomResourceDefinition')) {
+      mesh.edit('CustomResourceDefinition', undefined, metadata.name, { spec: { versions: [{ name: 'v1', served: true }] } })
+    }
+    for (const pre of [false, true]) {
+      mesh.server.resetCounts()
+      await check({ pre })
+      const asked = [...mesh.server.counts().keys()].map((each) => each.split(' ') as [verb: string, path: string])
+      // Discovery is asked for advice only: without it the first version is taken.
+      const reads = asked.filter(([verb, path]) => /^(?:get|list)$/.test(verb) && !/^\/apis\/[^/]+\/[^/]+$/.test(path))
+      assert.ok(reads.length > 10)
+      for (const [verb, path] of reads) {
+        const allow = mesh.server.forbid((request: ApiRequest) => request.verb === verb && request.path === path)
         const lines = (await check({ pre })).flatMap((section) => section.lines)
-        // Discovery is asked for advice only: without it the first version is taken.
-        if ((countOf(mesh.server, `${verb} ${path}`)) > before && !/^\/apis\/[^/]+\/[^/]+$/.test(path)) assert.ok(lines.some((each) => each.severity !== 'ok'), `${verb} ${path} was forbidden and check ${pre ? '--pre ' : ''}says that all is well`)
+        assert.ok(lines.some(({ severity }) => severity !== 'ok'), `${verb} ${path} was forbidden and check ${pre ? '--pre ' : ''}says that all is well`)
         for (const line of lines) assert.equal(line.advice === undefined, line.severity === 'ok', `${line.message}: ${line.advice ?? 'no advice'}`)
+        allow()
       }
-      allow()
     }
   })
 
@@ -220,7 +224,3 @@ describe('explain and translate of a cluster', () => {
     assert.deepEqual(said, [])
   })
 })
-
-function countOf(server: ApiServer, what: string): number {
-  return server.counts().get(what) ?? 0
-}

@@ -20,7 +20,7 @@ export async function withCluster(choice: KubeChoice, access: ClusterAccess, io:
     client = access.client ?? (await openCluster(choice))
     return await run(client)
   } catch (error) {
-    io.say(`waymark ${verb}: ${describeFailure(error, client?.server)}`)
+    io.say(`waymark ${verb}: ${describeFailure(error)}`)
     return exitCodes.failed
   } finally {
     if (access.client === undefined) client?.close()
@@ -43,7 +43,10 @@ async function loader({ kubeconfig, context }: KubeChoice): Promise<Parameters<t
   const { loadKubeConfig } = await import('../kube/config.ts')
   return () => {
     try {
-      return loadKubeConfig({ kubeconfig, context })
+      const config = loadKubeConfig({ kubeconfig, context })
+      // What the library makes up where there is none.
+      if (config.getCurrentCluster()?.server === 'http://localhost:8080' && config.getCurrentUser()?.name === 'user') throw new Error('the kubeconfig is missing: there is none in the usual places; give one with --kubeconfig, or set KUBECONFIG')
+      return config
     } catch (error) {
       // A reader of YAML says what is wrong, and not where.
       if (!(error instanceof Error) || 'code' in error || error.message.startsWith('the kubeconfig')) throw error
@@ -52,20 +55,16 @@ async function loader({ kubeconfig, context }: KubeChoice): Promise<Parameters<t
   }
 }
 
-/** What went wrong with the cluster and what to do about it, in one line. @param server its address, if it is known */
-export function describeFailure(error: unknown, server?: string): string {
-  const advice = adviceFor(error, server)
+/** What went wrong with the cluster and what to do about it, in one line. */
+export function describeFailure(error: unknown): string {
+  const advice = adviceFor(error)
   return printable(describe(error).replaceAll(/\s*\n\s*/g, ' ')) + (advice === '' ? '' : `; ${advice}`)
 }
 
-/** The address that the library takes where there is no kubeconfig at all. */
-const noKubeconfig = 'http://localhost:8080'
-
 /** What to do about an error; '' if its message says all there is. */
-export function adviceFor(error: unknown, server?: string): string {
+export function adviceFor(error: unknown): string {
   if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '--kubeconfig or KUBECONFIG must name a file that is there'
   if (!(error instanceof KubeError)) return ''
-  if (error.status === 0 && server === noKubeconfig) return 'there is no kubeconfig: give one with --kubeconfig, or set KUBECONFIG'
   if (error.status === 0) return 'is the cluster up, and is it the right context? See kubectl config get-contexts'
   if (error.status === 401) return 'the kubeconfig\'s user is not known to the cluster any more: log in again'
   return error.status === 403 ? 'ask for that right, or use a context whose user has it' : ''

@@ -3,11 +3,8 @@ import { systemClock } from '../kit/clock.ts'
 import { printable } from '../kit/printable.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { KubeChoice } from '../kube/config.ts'
-import { KubeError } from '../kube/errors.ts'
 import type { PodName, PodPorts } from '../kube/port-forward.ts'
-import type { Entry, EntryKey } from '../model/entries.ts'
-import { gatewayNameLabel, install, managedBy, managedByLabel, ports } from '../model/install.ts'
-import { delta, type Snapshot } from '../model/snapshot.ts'
+import { gatewayNameLabel, install, managedBy, managedByLabel } from '../model/install.ts'
 import { slice } from '../publish/slice.ts'
 import { findServed } from '../sources/kube/served.ts'
 import { waypointClass } from '../translate/waypoints.ts'
@@ -16,6 +13,7 @@ import { controllerSelector } from './installation.ts'
 import { exitCodes, type Io } from './io.ts'
 import { toJson } from './json.ts'
 import { readLive, sayUnread, translateLive } from './live.ts'
+import { differenceOf, keysOf, readSnapshot, type Difference } from './mesh/difference.ts'
 import { pause } from './rollout.ts'
 import { UsageError } from './usage.ts'
 import { toYaml } from './yaml.ts'
@@ -43,8 +41,6 @@ interface Found {
   readonly role: 'controller' | 'waypoint'
 }
 
-/** A snapshot of a large cluster takes its time. */
-const dumpTimeoutMs = 30_000
 /** Changes travel while both sides are read: what differs is looked at once more after this time, milliseconds. */
 const settleMs = 1_500
 
@@ -65,11 +61,11 @@ export async function configDump(what: string, options: ConfigDumpOptions, io: I
       return exitCodes.fine
     }
     let difference = await compare(client, podPorts, found, io)
-    if (!isSame(difference)) {
+    if (keysOf(difference).length > 0) {
       await pause(access.clock ?? systemClock, settleMs)
       difference = await compare(client, podPorts, found, io)
     }
-    if (isSame(difference)) {
+    if (keysOf(difference).length === 0) {
       io.say(`${found.role} pod ${found.pod.namespace}/${found.pod.name} runs what the cluster's objects mean now`)
       return exitCodes.fine
     }
@@ -125,54 +121,9 @@ async function firstReady(client: KubeClient, namespace: string, labelSelector: 
   return ready.map(({ metadata }) => metadata.name).sort()[0]
 }
 
-/** @throws {KubeError} also if the pod answers with something else */
-async function readSnapshot(podPorts: PodPorts, pod: PodName): Promise<Snapshot> {
-  const { status, text } = await podPorts.get(pod, ports.admin, '/snapshot', dumpTimeoutMs)
-  if (status !== 200) throw new KubeError(0, '', `pod ${pod.namespace}/${pod.name} answers ${status} on its admin port: ${printable(text.slice(0, 300))}`)
-  const entries = Object.entries(JSON.parse(text) as Record<EntryKey, Entry>)
-  return new Map(entries.sort(([a], [b]) => (a < b ? -1 : 1)))
-}
-
-/** Where a pod's configuration and the present one differ, by key. */
-interface Difference {
-  /** Entries that the pod should not have. */
-  readonly onlyInPod: Readonly<Record<EntryKey, Entry>>
-  /** Entries that the pod lacks. */
-  readonly onlyInCluster: Readonly<Record<EntryKey, Entry>>
-  readonly different: Readonly<Record<EntryKey, { readonly pod: Entry; readonly cluster: Entry }>>
-}
-
 async function compare(client: KubeClient, podPorts: PodPorts, { pod, role }: Found, io: Io): Promise<Difference> {
   const [runs, live] = await Promise.all([readSnapshot(podPorts, pod), readLive(client)])
   sayUnread(live, io)
   const { snapshot } = translateLive(live)
-  // As JSON has it: absent and undefined are the same.
-  const wanted = plain(role === 'controller' ? snapshot : slice(snapshot, { kind: 'waypoint', namespace: pod.namespace }))
-  const { put, remove } = delta(runs, wanted)
-  const changed = put.filter(([key]) => runs.has(key))
-  return {
-    onlyInPod: pick(runs, remove),
-    onlyInCluster: Object.fromEntries(put.filter(([key]) => !runs.has(key))),
-    different: Object.fromEntries(changed.flatMap(([key, entry]) => {
-      const present = runs.get(key)
-      return present === undefined ? [] : [[key, { pod: present, cluster: entry }]]
-    })),
-  }
-}
-
-function plain(snapshot: Snapshot): Snapshot {
-  return new Map(Object.entries(JSON.parse(JSON.stringify(Object.fromEntries(snapshot))) as Record<EntryKey, Entry>))
-}
-
-function pick(snapshot: Snapshot, keys: readonly EntryKey[]): Readonly<Record<EntryKey, Entry>> {
-  const picked: Record<EntryKey, Entry> = {}
-  for (const key of keys) {
-    const entry = snapshot.get(key)
-    if (entry !== undefined) picked[key] = entry
-  }
-  return picked
-}
-
-function isSame(difference: Difference): boolean {
-  return Object.values(difference).every((each: object) => Object.keys(each).length === 0)
+  return differenceOf(runs, role === 'controller' ? snapshot : slice(snapshot, { kind: 'waypoint', namespace: pod.namespace }))
 }

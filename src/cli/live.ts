@@ -41,9 +41,9 @@ export function translateLive({ resources, trustDomain }: LiveCluster): Translat
   return translate(resources, { trustDomain, nodeAgent: false })
 }
 
-/** Says on the side what could not be read. */
+/** Says on the side what could not be read. Kinds that a cluster may lack have no objects there, so nothing is missing without them. */
 export function sayUnread({ problems }: Pick<LiveCluster, 'problems'>, io: Io): void {
-  for (const { line } of problems) io.say(`not read: ${line}`)
+  for (const { line, reason, optional } of problems) if (reason !== 'missing' || !optional) io.say(`not read: ${line}`)
 }
 
 function trustDomainOf({ ConfigMap }: ResourceSet): string | undefined {

@@ -146,8 +146,10 @@ function table({ controllers, waypoints, ca }: Described, { paint }: Io): string
   const parts = [
     columns(['CONTROLLER', 'LEADS', 'VERSION', 'IMAGE', 'NODE', 'RESTARTS', 'WAYPOINTS', 'ENTRIES', 'READY'], controllers.map((each) =>
       [each.pod, each.leads ? 'yes' : 'no', each.version, each.image, each.node, each.restarts, each.waypoints, each.entries, ready(each)]), paint),
-    columns(['NAMESPACE', 'WAYPOINT', 'PODS READY', 'ADDRESS', 'PROGRAMMED'], waypoints.map((each) =>
-      [each.namespace, each.gateway, `${each.readyPods}/${each.pods.length}`, each.addresses.join(','), each.programmed]), paint),
+    waypoints.length === 0
+      ? 'no waypoints yet: waymark waypoint apply NAMESPACE gives a namespace one\n'
+      : columns(['NAMESPACE', 'WAYPOINT', 'PODS READY', 'ADDRESS', 'PROGRAMMED'], waypoints.map((each) =>
+        [each.namespace, each.gateway, `${each.readyPods}/${each.pods.length}`, each.addresses.join(','), each.programmed]), paint),
     ...(waypoints.every(({ pods }) => pods.length === 0) ? [] : [columns(
       ['NAMESPACE', 'WAYPOINT POD', 'VERSION', 'CONNECTED TO', 'CONFIG', 'CONFIG AGE', 'CERTIFICATE FOR', 'READY'],
       waypoints.flatMap(({ namespace, pods }) => pods.map((pod) => [

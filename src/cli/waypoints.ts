@@ -79,7 +79,10 @@ export async function waypointList(options: WaypointListOptions, io: Io, access:
   return withCluster(options, access, io, 'waypoint list', async (client) => {
     const namespace = options.allNamespaces ? undefined : (options.namespace ?? client.namespace)
     const apiVersion = await gatewayVersion(client)
-    if (apiVersion === undefined) return refused('list', noGatewayApi, io)
+    if (apiVersion === undefined) {
+      io.say(`waymark waypoint list: ${noGatewayApi}`)
+      return exitCodes.failed
+    }
     const nowMs = (access.clock ?? systemClock).now()
     const waypoints = (await listGateways(client, apiVersion, namespace)).filter(isWaypoint).map((gateway) => describeWaypoint(gateway, nowMs))
     if (options.output !== 'table') io.out(options.output === 'json' ? toJson({ waypoints }) : (await import('./yaml.ts')).toYaml({ waypoints }))

@@ -17,7 +17,7 @@ import { judgeNamespaces } from './namespaces.ts'
 import { checkControllerRights } from './rbac.ts'
 import { countLines, failure, ok, section, unlessForbidden, warning, type Line, type Section } from './report.ts'
 import { judgeRoutes } from './routes.ts'
-import { judgeWaypoints } from './waypoints.ts'
+import { findBehind, judgeWaypoints } from './waypoints.ts'
 
 export interface InstallationCheckOptions {
   readonly client: KubeClient
@@ -61,7 +61,7 @@ async function checkMesh({ client, podPorts, namespace, trustDomain, clock }: In
     const unread = live.problems.filter(({ reason }) => reason === 'forbidden').map(({ line }) => warning(line, 'use a context with that right: what depends on it is not looked at'))
     return [
       { name: 'certificates', lines: judgeCertificates(facts, live, translation, namespace, clock.now()) },
-      { name: 'waypoints', lines: judgeWaypoints(facts, translation) },
+      { name: 'waypoints', lines: judgeWaypoints(facts, await findBehind(facts, translation, podPorts)) },
       { name: 'routes', lines: [...unread, ...judgeRoutes(live, translation)] },
       { name: 'namespaces', lines: judgeNamespaces(live, translation) },
     ]

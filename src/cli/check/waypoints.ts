@@ -1,26 +1,63 @@
 import { help } from '../../control/findings.ts'
 import type { StatusCondition } from '../../api/meta.ts'
+import { KubeError } from '../../kube/errors.ts'
+import type { PodPorts } from '../../kube/port-forward.ts'
 import { gatewayNameLabel } from '../../model/install.ts'
 import { namespacedName } from '../../model/refs.ts'
+import type { Snapshot } from '../../model/snapshot.ts'
 import { hashOf } from '../../publish/hash.ts'
 import { slice } from '../../publish/slice.ts'
 import type { Translation } from '../../translate/options.ts'
+import { differenceOf, keysOf, readSnapshot } from '../mesh/difference.ts'
 import type { MeshFacts, WaypointFacts } from '../mesh/facts.ts'
-import type { MeshPod } from '../mesh/pods.ts'
-import { count, failure, ok, warning, type Line } from './report.ts'
+import { inParallel, type MeshPod } from '../mesh/pods.ts'
+import { count, failure, ok, some, warning, type Line } from './report.ts'
 
 /** How long a waypoint may hear nothing of a controller, which speaks at least each half minute; seconds. */
 const silenceSeconds = 300
 /** How much of a certificate's life must be left, seconds: it is renewed at half of it. */
 const certificateSeconds = 600
 
-/** Whether each waypoint is accepted, runs, and runs the present configuration. */
-export function judgeWaypoints(facts: Pick<MeshFacts, 'waypoints' | 'subscriptions' | 'allSubscriptions'>, translation: Pick<Translation, 'snapshot' | 'infra'>): readonly Line[] {
-  if (facts.waypoints.length === 0) return [ok('no namespace has a waypoint yet: waymark waypoint apply NAMESPACE gives one')]
-  return facts.waypoints.flatMap((waypoint) => judgeWaypoint(waypoint, facts.allSubscriptions ? facts.subscriptions : undefined, translation))
+/** Pods that run another configuration than the present one, by `namespace/name`: the keys of what differs, as far as that is known. */
+export type Behind = ReadonlyMap<string, readonly string[]>
+
+/**
+ * Finds the pods that are behind. The hashes that controllers know are compared first; a pod that seems behind is asked itself, for another
+ * build than this command's may reckon hashes in another way.
+ */
+export async function findBehind({ waypoints, subscriptions, allSubscriptions }: Pick<MeshFacts, 'waypoints' | 'subscriptions' | 'allSubscriptions'>, { snapshot, infra }: Pick<Translation, 'snapshot' | 'infra'>, podPorts: PodPorts): Promise<Behind> {
+  const behind = new Map<string, readonly string[]>()
+  if (subscriptions === undefined || !allSubscriptions) return behind
+  for (const { namespace, name, pods } of waypoints) {
+    if (!infra.some((each) => each.namespace === namespace && each.name === name)) continue
+    const wanted = slice(snapshot, { kind: 'waypoint', namespace })
+    const hash = hashOf(wanted)
+    const suspects = pods.filter((pod) => pod.ready && !subscriptions.some((each) => each.kind === 'waypoint' && each.namespace === namespace && each.pod === pod.name && each.hash === hash))
+    await inParallel(suspects, 4, async (pod) => {
+      const keys = await differingKeys(podPorts, pod, wanted)
+      if (keys === undefined || keys.length > 0) behind.set(namespacedName(namespace, pod.name), keys ?? [])
+    })
+  }
+  return behind
 }
 
-function judgeWaypoint(waypoint: WaypointFacts, subscriptions: MeshFacts['subscriptions'], { snapshot, infra }: Pick<Translation, 'snapshot' | 'infra'>): readonly Line[] {
+/** @returns undefined if the pod does not tell */
+async function differingKeys(podPorts: PodPorts, pod: MeshPod, wanted: Snapshot): Promise<readonly string[] | undefined> {
+  try {
+    return keysOf(differenceOf(await readSnapshot(podPorts, pod), wanted))
+  } catch (error) {
+    if (error instanceof KubeError) return undefined
+    throw error
+  }
+}
+
+/** Whether each waypoint is accepted, runs, and runs the present configuration. */
+export function judgeWaypoints({ waypoints, allSubscriptions }: Pick<MeshFacts, 'waypoints' | 'allSubscriptions'>, behind: Behind): readonly Line[] {
+  if (waypoints.length === 0) return [ok('no namespace has a waypoint yet: waymark waypoint apply NAMESPACE gives one')]
+  return waypoints.flatMap((waypoint) => judgeWaypoint(waypoint, behind, allSubscriptions))
+}
+
+function judgeWaypoint(waypoint: WaypointFacts, behind: Behind, isKnown: boolean): readonly Line[] {
   const { namespace, name, pods, gateway, conditions } = waypoint
   const key = namespacedName(namespace, name)
   const describe = `kubectl -n ${namespace} describe gateway ${name}`
@@ -29,27 +66,23 @@ function judgeWaypoint(waypoint: WaypointFacts, subscriptions: MeshFacts['subscr
   const [accepted, programmed] = [current('Accepted'), current('Programmed')]
   if (accepted === undefined) return [failure(`${key}: no controller has judged the Gateway as it is now`, `see the controllers above; ${describe}`)]
   if (accepted.status !== 'True') return [failure(`${key}: ${inWords(accepted)}`, help[accepted.reason]?.advice ?? `correct what the message names; ${describe}`)]
-  const isActive = infra.some((each) => each.namespace === namespace && each.name === name)
   const ready = pods.filter((pod) => pod.ready)
-  const hash = isActive ? hashOf(slice(snapshot, { kind: 'waypoint', namespace })) : undefined
-  const behind = ready.filter((pod) => hash !== undefined && subscriptions !== undefined && !holds(pod, subscriptions, hash))
   const lines = [
     ...(programmed?.status === 'True' ? [] : [failure(`${key}: ${programmed === undefined ? 'whether it is programmed is not told' : inWords(programmed)}`, adviceForPods(waypoint))]),
     ...judgePods(waypoint, ready),
-    ...(behind.length === 0 ? [] : [failure(`${key}: ${count(behind.length, 'pod')} of ${ready.length} ready ones ${behind.length === 1 ? 'does' : 'do'} not run the present configuration`,
-      `see what differs: waymark config-dump --diff -n ${namespace} ${behind[0]?.name ?? ''}; and kubectl -n ${namespace} logs ${behind[0]?.name ?? ''}`, behind.map((pod) => pod.name))]),
+    ...pods.flatMap((pod) => judgeConfiguration(key, pod, behind.get(namespacedName(namespace, pod.name)))),
     ...pods.flatMap((pod) => judgePod(key, pod)),
   ]
-  const held = subscriptions === undefined ? '' : ' and run the present configuration'
-  return lines.length > 0 ? lines : [ok(`${key}: ${ready.length} of ${count(pods.length, 'pod')} are ready${held}`)]
+  return lines.length > 0 ? lines : [ok(`${key}: ${ready.length} of ${count(pods.length, 'pod')} are ready${isKnown ? ' and run the present configuration' : ''}`)]
+}
+
+function judgeConfiguration(key: string, { namespace, name }: MeshPod, differing: readonly string[] | undefined): readonly Line[] {
+  if (differing === undefined) return []
+  return [failure(`${key}: pod ${name} does not run the present configuration`, `see what differs: waymark config-dump --diff -n ${namespace} ${name}; and kubectl -n ${namespace} logs ${name}`, some(differing))]
 }
 
 function inWords({ type, status, reason, message }: StatusCondition): string {
   return `${type}=${status} (${reason}): ${message}`
-}
-
-function holds(pod: MeshPod, subscriptions: NonNullable<MeshFacts['subscriptions']>, hash: string): boolean {
-  return subscriptions.some((each) => each.kind === 'waypoint' && each.namespace === pod.namespace && each.pod === pod.name && each.hash === hash)
 }
 
 function adviceForPods({ namespace, name }: WaypointFacts): string {

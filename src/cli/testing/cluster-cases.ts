@@ -135,10 +135,20 @@ const cases: readonly ClusterCase[] = [
   },
   {
     file: 'check-stale.txt', start: startMesh, run: check(),
-    arrange: (mesh) => {
+    arrange: async (mesh) => {
       mesh.says.set(controllers[1], { '/subscribers': page(JSON.stringify([{ kind: 'waypoint', namespace: 'shop', name: 'waypoint', pod: 'waypoint-2', hash: 'old' }])) })
+      const { text } = await mesh.podPorts.get({ namespace: 'shop', name: 'waypoint-2' }, 15000, '/snapshot')
+      mesh.says.set('waypoint-2', { '/snapshot': page(text), '/metrics': page(waypointMetrics({ expiry: -3 })) })
+      mesh.edit('EndpointSlice', 'shop', 'cart', { endpoints: [] })
       mesh.says.set('waypoint-1', { '/metrics': page(waypointMetrics({ connected: 0, silence: 900, expiry: 120 })) })
-      mesh.says.set('waypoint-2', { '/metrics': page(waypointMetrics({ expiry: -3 })) })
+    },
+  },
+  {
+    // Of another build, which reckons hashes in another way: what counts is what the pods run.
+    file: 'check-other-hashes.txt', start: startMesh, run: check(),
+    arrange: ({ says }) => {
+      for (const name of controllers) says.set(name, { '/subscribers': page(JSON.stringify([{ kind: 'waypoint', namespace: 'shop', name: 'waypoint', pod: 'waypoint-1', hash: 'other' }])) })
+      says.set('waypoint-2', { '/snapshot': new KubeError(0, '', 'no answer in time') })
     },
   },
   {
@@ -211,6 +221,8 @@ const cases: readonly ClusterCase[] = [
   },
   { file: 'status-fine.txt', start: startMesh, run: show() },
   { file: 'status-fine.json', start: startMesh, run: show('json') },
+  { file: 'status-no-waypoint.txt', start: startMesh, run: show(), arrange: (mesh) => mesh.remove('Gateway', 'shop', 'waypoint') },
+  { file: 'list-no-gateway-api.txt', start: () => startBare('none'), run: list(true), arrange: ({ server }) => server.uninstall('Gateway') },
   { file: 'status-not-installed.txt', start: bare, run: show() },
   {
     file: 'status-troubled.txt', start: startMesh, run: show(),
