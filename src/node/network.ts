@@ -20,6 +20,22 @@ export interface PodNetwork {
   readonly close: () => void
 }
 
+/** A pod's namespace with what captures its traffic. */
+export interface CapturableNetwork extends PodNetwork {
+  /** The pod's own addresses, as they are now; without loopback and link-local ones. */
+  readonly addresses: () => readonly string[]
+  /**
+   * Puts the rules in force, or puts them in force again: to be called once the listeners listen, so that no connection finds none. They stay until
+   * `release`, also when this process ends. Connections that are open already go on as they were.
+   * @throws NetworkError; nothing is captured then that was not before
+   */
+  readonly capture: () => Promise<void>
+  /** Captures no new connections; those that were captured go on. @throws NetworkError */
+  readonly relax: () => Promise<void>
+  /** Takes the rules back. Connections that were captured break: call it when they are done. @throws NetworkError */
+  readonly release: () => Promise<void>
+}
+
 export interface DialTarget {
   /** An IP address literal, never a name: names would be resolved in the node's namespace. */
   readonly host: string

@@ -5,24 +5,10 @@ import { join } from 'node:path'
 import { podTable, tableName } from '../rules/pod.ts'
 import { probeTable } from '../rules/probes.ts'
 import { removeReplyRouting, replyRouting } from '../rules/routing.ts'
-import { NetworkError, type PodNetwork } from '../network.ts'
+import { NetworkError, type CapturableNetwork } from '../network.ts'
 import { openNamespace } from './namespace.ts'
 import { changeRouting, dropTable, putTable } from './netlink.ts'
 import { bindSocket, dialSocket } from './sockets.ts'
-
-/** A pod's namespace with what captures its traffic. */
-export interface CapturingNetwork extends PodNetwork {
-  /** The pod's own addresses, as they are now; without loopback and link-local ones. */
-  readonly addresses: () => readonly string[]
-  /**
-   * Puts the rules in force, or puts them in force again: to be called once the listeners listen, so that no connection finds none. They stay until
-   * `release`, also when this process ends. Connections that are open already go on as they were.
-   * @throws NetworkError; nothing is captured then that was not before
-   */
-  readonly capture: () => Promise<void>
-  /** Takes the rules back. Connections that were captured break: call it when they are done. */
-  readonly release: () => Promise<void>
-}
 
 export interface PodNetworkOptions {
   /** What the agent's sockets are marked with: random, not 0, kept over restarts (`pods/marks.ts`). */
@@ -35,7 +21,7 @@ export interface PodNetworkOptions {
  * Opens the network namespace at `path`.
  * @throws NetworkError: ENOENT if it is gone, EINVAL if it is no namespace or the node's own, EPERM without CAP_SYS_ADMIN
  */
-export function openPodNetwork(path: string, { mark, proc = '/proc' }: PodNetworkOptions): CapturingNetwork {
+export function openPodNetwork(path: string, { mark, proc = '/proc' }: PodNetworkOptions): CapturableNetwork {
   const namespace = openNamespace(path)
   const addresses = (): readonly string[] =>
     namespace.run(() =>
@@ -57,6 +43,7 @@ export function openPodNetwork(path: string, { mark, proc = '/proc' }: PodNetwor
       for (const family of families()) await changeRouting(namespace, replyRouting(family))
       await putTable(namespace, podTable(mark))
     },
+    relax: () => putTable(namespace, podTable(mark, { redirects: false })),
     release: async () => {
       await dropTable(namespace, tableName)
       for (const family of families()) await changeRouting(namespace, removeReplyRouting(family))

@@ -20,8 +20,9 @@ export const replyMark = 0x111
 /**
  * The rules of a captured pod. They stay when the agent dies: without listeners, captured connections are refused, never passed.
  * @param mark what tells the agent's own packets from the application's: 32 bits that nothing in the pod can guess or read
+ * @param options `redirects: false` captures no new connections; the chains stay, for without them connections that were captured would break
  */
-export function podTable(mark: number): Table {
+export function podTable(mark: number, { redirects = true }: { readonly redirects?: boolean } = {}): Table {
   return {
     name: tableName,
     sets: [],
@@ -50,7 +51,7 @@ export function podTable(mark: number): Table {
           [isLocal('daddr'), verdict('accept')],
           // DNS and metadata of the node.
           [address('daddr', '169.254.0.0/16'), verdict('accept')],
-          [opensTcp, redirectTo(podPorts.outbound)],
+          ...(redirects ? [[opensTcp, redirectTo(podPorts.outbound)]] : []),
         ],
       },
       {
@@ -62,7 +63,7 @@ export function podTable(mark: number): Table {
           [address('saddr', probeSource[4]), verdict('accept')],
           [address('saddr', probeSource[6]), verdict('accept')],
           [tcpTo(podPorts.mesh), verdict('accept')],
-          [notFrom('lo'), opensTcp, redirectTo(podPorts.plaintext)],
+          ...(redirects ? [[notFrom('lo'), opensTcp, redirectTo(podPorts.plaintext)]] : []),
         ],
       },
     ],

@@ -1,0 +1,150 @@
+import type { Clock } from '../kit/clock.ts'
+import type { ConnectionTelemetry } from '../telemetry/connections.ts'
+import type { HeldIdentity } from './identities.ts'
+import type { CapturableNetwork, OriginalDestination } from './network.ts'
+import type { PodGuards } from './traffic/guards.ts'
+import type { Loads } from './traffic/loads.ts'
+import { createCapturedPod, type PodStats } from './traffic/pod.ts'
+import type { MeshPorts, PodConfig } from './traffic/view.ts'
+
+export interface CaptureOptions {
+  /** The pod's namespace; it belongs to the capture from now on. */
+  readonly network: CapturableNetwork
+  readonly originalDestination: OriginalDestination
+  readonly clock: Clock
+  readonly telemetry: ConnectionTelemetry
+  readonly loads: Loads
+  readonly ports?: MeshPorts
+  readonly peerPort?: number
+  /** Takes hold of the pod's identity. */
+  readonly hold: () => HeldIdentity
+  /** Lets the kubelet's probes reach the pod: to be done before rules are in force. */
+  readonly letNodeReach: () => Promise<void>
+  /** Told when `state` is another. */
+  readonly onChange: () => void
+  readonly onTrouble: (message: string) => void
+}
+
+/** One pod that is being captured, is captured, or leaves. */
+export interface Capture {
+  /**
+   * Listeners, then rules: nothing finds rules without listeners. Resolves when the rules are in force; the certificate may come later.
+   * @throws NetworkError; nothing is left behind then
+   */
+  readonly start: () => Promise<void>
+  readonly configure: (config: PodConfig | undefined) => void
+  readonly guards: () => PodGuards | undefined
+  /** Ends the capture, slowly: others may still believe for a moment that it is captured, and connections end when they end. `done` is told then. */
+  readonly leave: (done: () => void) => void
+  /** Takes that back, as long as rules are still in force. */
+  readonly stay: () => void
+  /** `captured`: listeners and rules are there, and a certificate. */
+  readonly state: () => 'waiting' | 'captured' | 'leaving'
+  /** Whether the pod's traffic can not pass by the agent. */
+  readonly inForce: () => boolean
+  readonly addresses: () => readonly string[]
+  readonly stats: () => PodStats
+  /** Takes nothing new and waits for what there is; the rules stay. */
+  readonly drain: (deadlineMs: number) => Promise<void>
+  /** Cuts everything; the rules stay, for the pod or the next agent. */
+  readonly close: () => Promise<void>
+}
+
+/** How long others may take to hear that a pod has left, milliseconds: until then it is reached by HBONE. */
+const heardMs = 3_000
+/** How long connections of a pod that left may go on, milliseconds. */
+const lastMs = 600_000
+
+export function openCapture(options: CaptureOptions): Capture {
+  const { network, clock, onChange } = options
+  const pod = createCapturedPod(options)
+  const identity = options.hold()
+  let config: PodConfig | undefined
+  let certified = false
+  let rules = false
+  let phase: 'here' | 'leaving' | 'gone' = 'here'
+  let cancelLeave: (() => void) | undefined
+  // Asked through a function because it changes across awaits.
+  const isGone = (): boolean => phase === 'gone'
+
+  const certify = async (): Promise<void> => {
+    try {
+      const credentials = await identity.ready
+      if (isGone()) return
+      await pod.certify(credentials)
+      certified = true
+      onChange()
+    } catch (error) {
+      if (!isGone()) options.onTrouble(`it has no certificate: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+
+  const end = async (): Promise<void> => {
+    phase = 'gone'
+    cancelLeave?.()
+    identity.release()
+    await pod.close()
+  }
+
+  const takeBack = async (done: () => void): Promise<void> => {
+    try {
+      // New connections pass by; those that are there are still translated.
+      await network.relax()
+      rules = false
+      await pod.drain(lastMs)
+      if (!isGone()) await network.release()
+    } catch (error) {
+      options.onTrouble(`its rules could not be taken back: ${error instanceof Error ? error.message : String(error)}`)
+    }
+    if (isGone()) return
+    await end()
+    done()
+  }
+
+  return {
+    start: async () => {
+      try {
+        await pod.start()
+        void certify()
+        await options.letNodeReach()
+        await network.capture()
+        rules = true
+      } catch (error) {
+        await end()
+        throw error
+      }
+    },
+    configure: (next) => {
+      if (next === undefined) return
+      config = next
+      pod.update(next)
+    },
+    guards: () => config?.guards,
+    leave: (done) => {
+      if (phase !== 'here') return
+      phase = 'leaving'
+      onChange()
+      cancelLeave = clock.after(heardMs, () => {
+        cancelLeave = undefined
+        void takeBack(done)
+      })
+    },
+    stay: () => {
+      if (phase !== 'leaving' || cancelLeave === undefined) return
+      cancelLeave()
+      cancelLeave = undefined
+      phase = 'here'
+      onChange()
+    },
+    state: () => (phase !== 'here' ? 'leaving' : rules && certified ? 'captured' : 'waiting'),
+    inForce: () => rules,
+    addresses: network.addresses,
+    stats: pod.stats,
+    drain: async (deadlineMs) => {
+      if (phase === 'gone') return
+      await pod.drain(deadlineMs)
+      await end()
+    },
+    close: end,
+  }
+}

@@ -1,0 +1,235 @@
+import assert from 'node:assert/strict'
+import { fakeClock, type FakeClock } from '../kit/testing/fake-clock.ts'
+import { entryKey, type WorkloadEntry } from '../model/entries.ts'
+import type { Snapshot } from '../model/snapshot.ts'
+import type { CredentialSource } from '../model/credentials.ts'
+import { formatSpiffeId, type Identity } from '../model/identity.ts'
+import { testMesh } from '../transport/testing/mesh.ts'
+import type { HeldIdentity } from './identities.ts'
+import { createManager, type Manager, type Sandbox } from './manager.ts'
+import { NetworkError, type CapturableNetwork } from './network.ts'
+import { loopbackPod, type LoopbackPod } from './testing/sockets.ts'
+
+const trustDomain = 'cluster.local'
+const workload = (name: string, more: Partial<WorkloadEntry> = {}): WorkloadEntry => ({
+  kind: 'workload', namespace: 'shop', name, addresses: [], serviceAccount: name, identity: formatSpiffeId({ trustDomain, namespace: 'shop', serviceAccount: name }),
+  enrolled: false, node: 'n1', uid: `uid-${name}`, capture: true, ...more,
+})
+const snapshotOf = (...entries: readonly WorkloadEntry[]): Snapshot => new Map(entries.map((each) => [entryKey(each), each]))
+const sandbox = (name: string, path = `/run/netns/${name}`): Sandbox => ({ uid: `uid-${name}`, namespace: 'shop', name, path, addresses: ['10.0.0.1'] })
+
+describe('createManager', () => {
+  let clock: FakeClock
+  let manager: Manager
+  let pods: Map<string, LoopbackPod>
+  /** What was done in pods' namespaces, in order. */
+  let done: string[]
+  let reports: Readonly<Record<string, string>>[]
+  let lines: string[]
+  let held: string[]
+  let refuse: ((sandbox: Sandbox) => Error | undefined)
+  let certify: () => void
+  let certified: Promise<void>
+  const mesh = testMesh(trustDomain)
+
+  const settle = async (): Promise<void> => {
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+    clock.advance(30)
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+  }
+  const networkOf = (given: Sandbox): CapturableNetwork => {
+    const problem = refuse(given)
+    if (problem !== undefined) throw problem
+    const pod = loopbackPod()
+    pods.set(given.name, pod)
+    const note = (what: string) => (): Promise<void> => {
+      done.push(`${what} ${given.name}`)
+      return Promise.resolve()
+    }
+    return {
+      ...pod.network, addresses: () => [pod.address], capture: note('capture'), relax: note('relax'), release: note('release'),
+      bind: (port) => {
+        done.push(`bind ${given.name}`)
+        return pod.network.bind(port)
+      },
+    }
+  }
+  const hold = (identity: Identity): HeldIdentity => {
+    held.push(`+${identity.serviceAccount}`)
+    return { ready: certified.then((): CredentialSource => mesh.source(identity.serviceAccount, identity.namespace)), release: () => void held.push(`-${identity.serviceAccount}`) }
+  }
+
+  beforeEach(() => {
+    clock = fakeClock(1_000)
+    pods = new Map()
+    ;[done, reports, lines, held] = [[], [], [], []]
+    refuse = () => undefined
+    const gate = Promise.withResolvers<undefined>()
+    certify = () => gate.resolve(undefined)
+    certified = gate.promise.then(() => {})
+    certify()
+    manager = createManager({
+      node: 'n1', clock, random: () => 0.5, telemetry: { connectionDone: () => {} }, unknown: 'pass',
+      identities: { hold, updateBundle: () => {}, list: () => [], close: () => {} },
+      open: networkOf, originalDestination: () => undefined,
+      letNodeReach: (addresses) => {
+        done.push(`reach ${addresses.length}`)
+        return Promise.resolve()
+      },
+      report: (captures) => void reports.push(captures), log: (line) => void lines.push(line),
+    })
+  })
+  afterEach(() => manager.close())
+
+  it('captures what runs here and shall be captured: listeners, then the way for probes, then rules; and says so', async () => {
+    manager.see([sandbox('a'), sandbox('other')])
+    manager.configure(snapshotOf(workload('a'), workload('b'), workload('other', { capture: false }), workload('far', { node: 'n2' })))
+    await settle()
+    assert.deepEqual(done, ['bind a', 'bind a', 'bind a', 'reach 2', 'capture a'])
+    assert.deepEqual(reports.at(-1), { 'uid-a': '' })
+    assert.deepEqual(held, ['+a'])
+    assert.ok(manager.settled())
+  })
+
+  it('says that a pod is captured only when it has a certificate', async () => {
+    const gate = Promise.withResolvers<undefined>()
+    certified = gate.promise.then(() => {})
+    manager.see([sandbox('a')])
+    manager.configure(snapshotOf(workload('a')))
+    await settle()
+    assert.ok(done.includes('capture a'))
+    assert.deepEqual(reports, [{}])
+    gate.resolve(undefined)
+    await settle()
+    assert.deepEqual(reports.at(-1), { 'uid-a': '' })
+  })
+
+  it('says why a pod can not be captured, tries again, and leaves the others alone', async () => {
+    refuse = ({ name }) => (name === 'a' ? new NetworkError('EADDRINUSE', 'bind [::]:15008') : undefined)
+    manager.see([sandbox('a'), sandbox('b')])
+    manager.configure(snapshotOf(workload('a'), workload('b')))
+    await settle()
+    assert.match(reports.at(-1)?.['uid-a'] ?? '', /^port 15008 is taken in the pod: let the application use another/)
+    assert.equal(reports.at(-1)?.['uid-b'], '')
+    assert.equal(lines.length, 1)
+    refuse = () => undefined
+    clock.advance(60_000)
+    await settle()
+    assert.deepEqual(reports.at(-1), { 'uid-a': '', 'uid-b': '' })
+  })
+
+  it('lets a pod that leaves the mesh go slowly: rules last, and its key with it', async () => {
+    manager.see([sandbox('a')])
+    manager.configure(snapshotOf(workload('a')))
+    await settle()
+    done.length = 0
+    manager.configure(snapshotOf(workload('a', { capture: false })))
+    await settle()
+    assert.deepEqual(done, [])
+    assert.deepEqual(reports.at(-1), {})
+    clock.advance(5_000)
+    await settle()
+    assert.deepEqual(done.slice(0, 2), ['relax a', 'release a'])
+    assert.deepEqual(held, ['+a', '-a'])
+    assert.deepEqual(manager.pods(), [])
+  })
+
+  it('keeps a pod that comes back in time', async () => {
+    manager.see([sandbox('a')])
+    manager.configure(snapshotOf(workload('a')))
+    await settle()
+    manager.configure(snapshotOf(workload('a', { capture: false })))
+    clock.advance(1_000)
+    manager.configure(snapshotOf(workload('a')))
+    clock.advance(60_000)
+    await settle()
+    assert.ok(!done.some((each) => each.startsWith('re') && each !== 'reach 2'), done.join())
+    assert.deepEqual(reports.at(-1), { 'uid-a': '' })
+  })
+
+  it('keeps a pod whose object is gone captured, until its sandbox goes', async () => {
+    manager.see([sandbox('a')])
+    manager.configure(snapshotOf(workload('a')))
+    await settle()
+    manager.configure(snapshotOf())
+    clock.advance(60_000)
+    await settle()
+    assert.ok(!done.includes('relax a'))
+    assert.deepEqual(held, ['+a'])
+    manager.see([])
+    await settle()
+    assert.deepEqual(held, ['+a', '-a'])
+    assert.ok(!done.includes('release a'), 'the rules go with the namespace')
+  })
+
+  it('captures a pod anew whose sandbox was made anew', async () => {
+    manager.see([sandbox('a')])
+    manager.configure(snapshotOf(workload('a')))
+    await settle()
+    manager.see([sandbox('a', '/run/netns/later')])
+    await settle()
+    assert.equal(done.filter((each) => each === 'capture a').length, 2)
+  })
+
+  describe('admits a pod that is about to start', () => {
+    it('when it is captured', async () => {
+      manager.configure(snapshotOf(workload('a')))
+      const admitted = manager.admit(sandbox('a'), 8_000)
+      await settle()
+      assert.equal(await admitted, true)
+    })
+
+    it('at once if it is not of the mesh', async () => {
+      manager.configure(snapshotOf(workload('a', { capture: false })))
+      assert.equal(await manager.admit(sandbox('a'), 8_000), false)
+      assert.deepEqual(done, [])
+    })
+
+    it('as soon as a controller has told of it', async () => {
+      const admitted = manager.admit(sandbox('a'), 8_000)
+      await settle()
+      manager.configure(snapshotOf(workload('a')))
+      await settle()
+      assert.equal(await admitted, true)
+    })
+
+    it('never without a word about it', async () => {
+      manager.configure(snapshotOf())
+      const admitted = assert.rejects(manager.admit(sandbox('a'), 8_000), /no controller has said yet/)
+      for (let second = 0; second < 10; second++) {
+        clock.advance(1_000)
+        await settle()
+      }
+      await admitted
+    })
+
+    it('without a certificate when its time is up: what it sends is refused then, not leaked', async () => {
+      certified = new Promise(() => {})
+      manager.configure(snapshotOf(workload('a')))
+      const admitted = manager.admit(sandbox('a'), 8_000)
+      for (let second = 0; second < 10; second++) {
+        await settle()
+        clock.advance(1_000)
+      }
+      assert.equal(await admitted, true)
+      assert.deepEqual(reports.at(-1) ?? {}, {})
+    })
+
+    it('not if it can not be captured', async () => {
+      refuse = () => new NetworkError('EPERM', 'setns')
+      manager.configure(snapshotOf(workload('a')))
+      const admitted = assert.rejects(manager.admit(sandbox('a'), 8_000), /SYS_ADMIN/)
+      await settle()
+      await admitted
+    })
+  })
+
+  it('leaves the rules where they are when it ends', async () => {
+    manager.see([sandbox('a')])
+    manager.configure(snapshotOf(workload('a')))
+    await settle()
+    await manager.drain(1_000)
+    assert.ok(!done.includes('relax a') && !done.includes('release a'))
+    assert.ok(!lines.some((line) => line.includes('a')), lines.join())
+  })
+})

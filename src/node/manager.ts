@@ -1,0 +1,285 @@
+import type { Clock } from '../kit/clock.ts'
+import type { WorkloadEntry } from '../model/entries.ts'
+import { parseSpiffeId } from '../model/identity.ts'
+import type { Snapshot } from '../model/snapshot.ts'
+import type { Captures } from '../publish/acks.ts'
+import type { ConnectionTelemetry } from '../telemetry/connections.ts'
+import type { UnknownDestinations } from '../model/destination.ts'
+import { openCapture, type Capture } from './capture.ts'
+import type { Identities } from './identities.ts'
+import { NetworkError, type CapturableNetwork, type OriginalDestination } from './network.ts'
+import { guardsOf, type PodGuards } from './traffic/guards.ts'
+import { createLoads } from './traffic/loads.ts'
+import type { PodStats } from './traffic/pod.ts'
+import { compileView, type MeshPorts, type TrafficView } from './traffic/view.ts'
+
+/** A pod's network namespace on this node, as the container runtime made it. */
+export interface Sandbox {
+  /** Of the pod. */
+  readonly uid: string
+  readonly namespace: string
+  readonly name: string
+  /** Where the namespace can be opened. */
+  readonly path: string
+  readonly addresses: readonly string[]
+}
+
+export interface ManagerOptions {
+  readonly node: string
+  readonly clock: Clock
+  readonly random?: () => number
+  readonly telemetry: ConnectionTelemetry
+  readonly identities: Identities
+  /** Opens a pod's namespace. @throws NetworkError */
+  readonly open: (sandbox: Sandbox) => CapturableNetwork
+  readonly originalDestination: OriginalDestination
+  /** Lets the node itself, and so the kubelet's probes, reach these addresses of captured pods whatever their rules say. */
+  readonly letNodeReach: (addresses: readonly string[]) => Promise<void>
+  /** Tells the controllers which pods are captured. */
+  readonly report: (captures: Captures) => void
+  readonly unknown: UnknownDestinations
+  readonly ports?: MeshPorts
+  /** Port on which other pods take HBONE; default 15008. */
+  readonly peerPort?: number
+  /** One line for a person. */
+  readonly log: (line: string) => void
+}
+
+/** What a node's agent knows of one pod. */
+export interface PodState {
+  readonly uid: string
+  readonly namespace: string
+  readonly name: string
+  /** `waiting`: shall be captured and is not yet; `leaving`: has left the mesh, and its connections end. */
+  readonly state: 'waiting' | 'captured' | 'leaving'
+  /** Why it is not captured; '' if nothing is wrong. */
+  readonly problem: string
+  readonly traffic: PodStats | undefined
+}
+
+/** Captures the pods of a node that shall be, and lets go of those that shall not. */
+export interface Manager {
+  readonly configure: (snapshot: Snapshot) => void
+  /** Every sandbox that there is now. */
+  readonly see: (sandboxes: Iterable<Sandbox>) => void
+  /**
+   * For a pod that is about to start: resolves when it may. Rejects if it shall be captured and can not be, or if nobody knows within `patienceMs`.
+   * @returns whether it is captured
+   */
+  readonly admit: (sandbox: Sandbox, patienceMs: number) => Promise<boolean>
+  /** Whether every pod that shall be captured is, or has a problem of its own. */
+  readonly settled: () => boolean
+  readonly pods: () => readonly PodState[]
+  /** Takes nothing new and waits for what there is; rules stay, so that what comes meanwhile is the next agent's, or refused. */
+  readonly drain: (deadlineMs: number) => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+/** First and longest pause before another try to capture a pod, milliseconds. */
+const retryPauses = { baseMs: 500, maxMs: 30_000 } as const
+/** Reports of many pods that are captured together go as one. */
+const gatherMs = 20
+
+interface Known {
+  sandbox: Sandbox
+  capture: Capture | undefined
+  problem: string
+  tries: number
+  cancelRetry: (() => void) | undefined
+}
+
+export function createManager(options: ManagerOptions): Manager {
+  const { node, clock, log, identities } = options
+  const random = options.random ?? Math.random
+  const loads = createLoads({ now: clock.now, random })
+  const known = new Map<string, Known>()
+  const waiters = new Set<() => void>()
+  let snapshot: Snapshot | undefined
+  let view: TrafficView | undefined
+  /** By uid, the workloads of this node. */
+  let workloads: ReadonlyMap<string, WorkloadEntry> = new Map()
+  let reported = ''
+  let reporting = false
+  let closing = false
+
+  const captures = (): readonly Capture[] => [...known.values()].flatMap(({ capture }) => capture ?? [])
+  const wanted = (uid: string): boolean => workloads.get(uid)?.capture === true
+
+  const tellNode = (extra: readonly string[] = []): Promise<void> =>
+    options.letNodeReach([...new Set([...known.values()].flatMap(({ capture, sandbox }) => (capture === undefined ? [] : [...sandbox.addresses, ...capture.addresses()])).concat(extra))].sort())
+
+  const changed = (): void => {
+    for (const wake of [...waiters]) wake()
+    if (reporting || closing) return
+    reporting = true
+    clock.after(gatherMs, () => {
+      reporting = false
+      const said: Record<string, string> = {}
+      for (const [uid, { capture, problem }] of known) {
+        if (!wanted(uid)) continue
+        if (capture?.state() === 'captured') said[uid] = ''
+        else if (problem !== '') said[uid] = problem
+      }
+      const text = JSON.stringify(said)
+      if (closing || text === reported) return
+      reported = text
+      options.report(said)
+    })
+  }
+
+  const configOf = (workload: WorkloadEntry, before: PodGuards | undefined): { readonly view: TrafficView; readonly guards: PodGuards } | undefined => {
+    if (snapshot === undefined || view === undefined) return undefined
+    return { view, guards: before?.holds(workload, snapshot) === true ? before : guardsOf(workload, snapshot) }
+  }
+
+  const begin = async (uid: string, one: Known): Promise<void> => {
+    const workload = workloads.get(uid)
+    const identity = workload === undefined ? undefined : parseSpiffeId(workload.identity)
+    if (workload === undefined || identity === undefined || closing) return
+    const { sandbox } = one
+    try {
+      const capture = openCapture({
+        ...options, loads, network: options.open(sandbox), hold: () => identities.hold(identity),
+        letNodeReach: () => tellNode(), onChange: changed,
+        onTrouble: (message) => log(`pod ${sandbox.namespace}/${sandbox.name}: ${message}`),
+      })
+      one.capture = capture
+      capture.configure(configOf(workload, undefined))
+      await capture.start()
+      one.problem = ''
+      one.tries = 0
+    } catch (error) {
+      one.capture = undefined
+      fail(uid, one, error)
+    }
+    changed()
+    decide(uid)
+  }
+
+  const fail = (uid: string, one: Known, error: unknown): void => {
+    const problem = adviceOf(error)
+    if (problem !== one.problem) log(`pod ${one.sandbox.namespace}/${one.sandbox.name} is not captured: ${problem}`)
+    one.problem = problem
+    one.tries++
+    const pause = Math.min(retryPauses.maxMs, retryPauses.baseMs * 2 ** Math.min(one.tries, 10)) * (0.75 + 0.5 * random())
+    one.cancelRetry = clock.after(pause, () => {
+      one.cancelRetry = undefined
+      decide(uid)
+    })
+  }
+
+  /** Does for one pod what has to be done next, if anything. */
+  const decide = (uid: string): void => {
+    const one = known.get(uid)
+    if (one === undefined || closing || snapshot === undefined) return
+    const workload = workloads.get(uid)
+    if (one.capture === undefined) {
+      if (workload?.capture === true && one.cancelRetry === undefined) void begin(uid, one)
+      return
+    }
+    // One of which the API server knows nothing any more stays as it is until its sandbox goes.
+    if (workload === undefined) return
+    one.capture.configure(configOf(workload, one.capture.guards()))
+    if (workload.capture === true) one.capture.stay()
+    else one.capture.leave(() => {
+      one.capture = undefined
+      void tellNode().catch((error: unknown) => log(`the node's own rules: ${adviceOf(error)}`))
+      changed()
+      decide(uid)
+    })
+  }
+
+  const forget = (uid: string, one: Known): void => {
+    known.delete(uid)
+    one.cancelRetry?.()
+    const { capture } = one
+    if (capture === undefined) return
+    void capture.close().then(() => tellNode()).catch((error: unknown) => log(`the node's own rules: ${adviceOf(error)}`))
+  }
+
+  const add = (sandbox: Sandbox): void => {
+    const present = known.get(sandbox.uid)
+    // A pod whose sandbox was made anew: what was in the old one is over.
+    if (present !== undefined && present.sandbox.path !== sandbox.path) forget(sandbox.uid, present)
+    else if (present !== undefined) {
+      present.sandbox = sandbox
+      return
+    }
+    known.set(sandbox.uid, { sandbox, capture: undefined, problem: '', tries: 0, cancelRetry: undefined })
+    decide(sandbox.uid)
+  }
+
+  return {
+    configure: (next) => {
+      if (closing) return
+      snapshot = next
+      view = compileView(next, { node, unknown: options.unknown })
+      const mine = new Map<string, WorkloadEntry>()
+      for (const entry of next.values()) if (entry.kind === 'workload' && entry.node === node && entry.uid !== undefined) mine.set(entry.uid, entry)
+      workloads = mine
+      for (const uid of known.keys()) decide(uid)
+      changed()
+    },
+    see: (sandboxes) => {
+      if (closing) return
+      const present = new Set<string>()
+      for (const sandbox of sandboxes) {
+        present.add(sandbox.uid)
+        add(sandbox)
+      }
+      for (const [uid, one] of [...known]) if (!present.has(uid)) forget(uid, one)
+      changed()
+    },
+    admit: async (sandbox, patienceMs) => {
+      if (closing) throw new Error('the agent is stopping')
+      add(sandbox)
+      const { uid } = sandbox
+      const endMs = clock.now() + patienceMs
+      for (;;) {
+        const one = known.get(uid)
+        if (workloads.get(uid)?.capture === false) return false
+        if (one?.capture?.state() === 'captured') return true
+        if (one !== undefined && one.problem !== '') throw new Error(one.problem)
+        const leftMs = endMs - clock.now()
+        // In force, only without a certificate yet: nothing can leak, and what the pod sends meanwhile is refused.
+        if (leftMs <= 0 && one?.capture?.inForce() === true) return true
+        if (leftMs <= 0) throw new Error(workloads.has(uid) ? 'it took too long' : 'no controller has said yet whether it belongs to the mesh')
+        await new Promise<void>((resolve) => {
+          const wake = (): void => {
+            cancel()
+            waiters.delete(wake)
+            resolve()
+          }
+          const cancel = clock.after(Math.min(leftMs, 1_000), wake)
+          waiters.add(wake)
+        })
+      }
+    },
+    settled: () => snapshot !== undefined && [...known].every(([uid, { capture, problem }]) => !wanted(uid) || problem !== '' || capture?.inForce() === true),
+    pods: () =>
+      [...known].flatMap(([uid, { sandbox, capture, problem }]) => {
+        if (capture === undefined && !wanted(uid)) return []
+        const { namespace, name } = sandbox
+        return { uid, namespace, name, state: capture?.state() ?? 'waiting', problem, traffic: capture?.stats() }
+      }),
+    drain: async (deadlineMs) => {
+      closing = true
+      for (const { cancelRetry } of known.values()) cancelRetry?.()
+      await Promise.all(captures().map((capture) => capture.drain(deadlineMs)))
+    },
+    close: async () => {
+      closing = true
+      for (const { cancelRetry } of known.values()) cancelRetry?.()
+      await Promise.all(captures().map((capture) => capture.close()))
+    },
+  }
+}
+
+/** What went wrong, with what to do about it. */
+function adviceOf(error: unknown): string {
+  if (!(error instanceof NetworkError)) return error instanceof Error ? error.message : String(error)
+  const port = /:(\d+)$/.exec(error.syscall)?.[1]
+  if (error.code === 'EADDRINUSE') return `port ${port ?? '15001, 15006 or 15008'} is taken in the pod: let the application use another, or label the pod waymark.dev/mesh: disabled`
+  if (error.code === 'EPERM' || error.code === 'EACCES') return `${error.message}: the agent needs the capabilities SYS_ADMIN and NET_ADMIN`
+  return error.message
+}
