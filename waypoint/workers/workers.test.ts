@@ -3,6 +3,7 @@ import { createServer, type RequestListener } from 'node:http'
 import { connect, type AddressInfo } from 'node:net'
 import type { Worker } from 'node:worker_threads'
 import { systemClock } from '../../src/kit/clock.ts'
+import { fakeClock } from '../../src/kit/testing/fake-clock.ts'
 import type { Endpoint, Entry } from '../../src/model/entries.ts'
 import { sumCounts, type Counts } from '../../src/telemetry/counters.ts'
 import { createLog } from '../../src/telemetry/log.ts'
@@ -12,7 +13,7 @@ import { testMesh, type TestSource } from '../../src/transport/testing/mesh.ts'
 import { makeRoot } from '../../ca/root.ts'
 import { snapshotOf } from '../config/compile.ts'
 import { endpoints, http, routes, service, to } from '../serve/testing/entries.ts'
-import { askOver, endpoint } from '../serve/testing/rig.ts'
+import { askOver, endpoint, type Answer } from '../serve/testing/rig.ts'
 import { startWorkers, type Workers, type WorkersOptions } from './workers.ts'
 
 /** Connections enough that every one of two threads gets some, but for one time in a million. */
@@ -61,9 +62,12 @@ describe('a waypoint in several threads', function () {
     closers.push(made.close)
     return made
   }
-  const ask = async (by: HboneClient, { address }: Workers): Promise<string> => {
+  const answer = async (by: HboneClient, { address }: Workers, headers: Readonly<Record<string, string>> = {}): Promise<Answer> => {
     const tunnel = await by.connect({ host: '127.0.0.1', port: address.port, authority: '10.0.0.1:80', peer: { kind: 'identity', id: mesh.id('waypoint') } })
-    const { status, body } = await askOver(tunnel, {})
+    return askOver(tunnel, { headers })
+  }
+  const ask = async (by: HboneClient, workers: Workers): Promise<string> => {
+    const { status, body } = await answer(by, workers)
     return `${status} ${body}`
   }
   const connects = (port: number): Promise<boolean> => new Promise((resolve) => {
@@ -156,8 +160,8 @@ describe('a waypoint in several threads', function () {
   it('gives up when threads end again and again, and tells what the last one died of', async () => {
     const workers = await start([reviews])
     process.on('worker', (worker) => {
-      // As a defect would that shows as soon as it listens.
-      worker.once('message', () => void worker.terminate())
+      // As a defect would that shows at the start.
+      worker.once('online', () => void worker.terminate())
     })
     try {
       await threads[0]?.terminate()
@@ -201,6 +205,48 @@ describe('a waypoint in several threads', function () {
       assert.equal((await askOver(tunnel, {})).status, 200)
     }
     assert.ok((await workers.counts()).map(requests).every((count) => count > 0))
+  })
+
+  it('ends a thread that says nothing for a minute, and replaces it', async () => {
+    const clock = fakeClock(Date.now())
+    const workers = await start([reviews], { count: 1, clock })
+    // The clock goes on and no thread has a chance to say anything.
+    clock.advance(70_000)
+    await until('it is noticed', () => workers.crashes() === 1)
+    clock.advance(0)
+    await until('another serves', () => lines.at(-1) === 'worker 1 serves again')
+    assert.deepEqual(lines.slice(0, 2), ['worker 1 has not answered for 60 s and is ended', 'worker 1 ended (it was ended); its connections are cut, and another takes its place'])
+    assert.match(await ask(client(), workers), /^503 /)
+  })
+
+  it('keeps a session at its endpoint whichever thread it meets, also where the CA shares no secret', async () => {
+    const all = [await backend((_request, response) => response.end('a')), await backend((_request, response) => response.end('b'))]
+    const workers = await start([
+      reviews, endpoints('shop', 'reviews', ...all),
+      routes('producer', 'shop', reviews, http({ backends: [to('shop', 'reviews')], persistence: { type: 'cookie', name: 'sid', lifetime: 'session' } })),
+    ])
+    const first = await answer(client(), workers)
+    const cookie = String(first.headers['set-cookie']).split(';')[0] ?? ''
+    const later = await Promise.all(Array.from({ length: many }, async () => (await answer(client(), workers, { cookie })).body))
+    assert.deepEqual([...new Set(later)], [first.body])
+  })
+
+  it('sends the spans of every thread, the last ones when it is drained', async () => {
+    const names: string[] = []
+    const collector = await backend((request, response) => {
+      void request.toArray().then((chunks) => {
+        type Sent = { readonly resourceSpans: readonly { readonly scopeSpans: readonly { readonly spans: readonly { readonly kind: number; readonly name: string }[] }[] }[] }
+        const { resourceSpans } = JSON.parse(Buffer.concat(chunks as Buffer[]).toString()) as Sent
+        for (const { kind, name } of resourceSpans.flatMap(({ scopeSpans }) => scopeSpans.flatMap(({ spans }) => spans))) if (kind === 2) names.push(name)
+        response.setHeader('content-type', 'application/json').end('{}')
+      })
+    })
+    const workers = await start([reviews, endpoints('shop', 'reviews', await backend((_request, response) => response.end('a')))], {
+      tracing: { endpoint: `http://127.0.0.1:${collector.port}`, serviceName: 'test' },
+    })
+    await Promise.all(Array.from({ length: many }, () => ask(client(), workers)))
+    await workers.drain()
+    assert.equal(names.length, many)
   })
 
   it('does not share its port with another process that would let it', async () => {

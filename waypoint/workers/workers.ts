@@ -103,6 +103,8 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   let stopping = false
   let started = false
   const cancels = new Set<Cancel>()
+  /** Threads that are being ended because they say nothing. */
+  const stuck = new WeakSet<Thread>()
   const failed = Promise.withResolvers<Error>()
   turnPretenuringOff()
 
@@ -192,7 +194,8 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const watch = (): void => {
     for (const [slot, thread] of threads) {
       if (clock.now() - thread.heardAtMs() < stuckAfterMs) void thread.count()
-      else {
+      else if (!stuck.has(thread)) {
+        stuck.add(thread)
         log.error(`worker ${slot} has not answered for ${stuckAfterMs / 1000} s and is ended`)
         void thread.terminate()
       }
