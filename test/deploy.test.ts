@@ -117,6 +117,19 @@ describe('the chart and what is made from it', () => {
     for (const [, path = ''] of readme.matchAll(/^\| `([a-zA-Z.]+)` \|/gm)) assert.ok(paths.includes(path), `${path} is in the README and no value`)
   })
 
+  it('lets no value stand that would break what it is written into', () => {
+    const { properties } = JSON.parse(read(`${chart}/values.schema.json`)) as {
+      properties: Record<'ca' | 'controller' | 'image' | 'waypoint', { properties: Record<string, { pattern?: string, not?: { const?: string }, propertyNames?: { not?: { pattern?: string } } }> }>
+    }
+    // The controller's own Secret can not be the one that is brought.
+    assert.equal(properties.ca.properties['existingSecret']?.not?.const, 'waymark-ca')
+    // A second value for a label of the selector leaves the Deployment without its pods.
+    const taken = properties.controller.properties['podLabels']?.propertyNames?.not?.pattern ?? ''
+    for (const label of ['name', 'component', 'instance']) assert.ok(taken.includes(label), label)
+    assert.equal(properties.image.properties['repository']?.pattern, '^[A-Za-z0-9][A-Za-z0-9._:/-]*$')
+    assert.equal(properties.waypoint.properties['image']?.pattern, '^\\S*$')
+  })
+
   it('names every file of the Kustomize base', () => {
     const { resources } = parse(read(`${base}/kustomization.yaml`)) as { resources: string[] }
     assert.deepEqual([...resources, 'kustomization.yaml'].sort(), readdirSync(base).sort())
