@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import { isChosen, parseSuiteArgs, usage, UsageError, type SuiteOptions } from './lib/args.ts'
 import { needTools } from './lib/cluster.ts'
-import { shortLifetimeSeconds } from './lib/lifetimes.ts'
 import { loadCases } from './lib/load.ts'
 import { dismantle, folderOf, provision, type Provision } from './lib/provision.ts'
 import { runCases } from './lib/runner.ts'
@@ -37,7 +36,7 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     await needTools(signal)
     begun = true
-    provided = await provision({ ...options, svidLifetimeSeconds: shortLifetimeSeconds, signal, say })
+    provided = await provision({ ...options, signal, say })
     const { kube, installation } = provided
     const tally = await runCases(cases, { kube, installation, parallel: options.parallel, logs, signal, say })
     passed = tally.passed

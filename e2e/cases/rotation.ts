@@ -29,7 +29,7 @@ export const cases = defineCases([
       const { client, url, kube, namespace, signal, installation } = context
       const [before, ...more] = await rootsIn(context, installation.namespace)
       assert.deepEqual(more, [])
-      const load = { url: url('rotated', 'echo'), rps: 25, forSeconds: 5 * shortLifetimeSeconds }
+      const load = { url: url('rotated', 'echo'), rps: 15, forSeconds: 5 * shortLifetimeSeconds }
       const rotate = (...args: readonly string[]) => withWaymark(kube, (waymark) =>
         waymark(['ca', 'rotate', '--timeout', String(4 * shortLifetimeSeconds), ...args], { timeoutMs: 5 * shortLifetimeSeconds * 1000, signal }))
       const [own, guest] = [await client('rotated'), await client('guest')]

@@ -38,10 +38,10 @@ export interface App {
 export type Place = Readonly<Record<Role, Room>>
 
 /**
- * `background`: what takes minutes and disturbs nobody; begins first and runs beside `traffic` and `measured`. `traffic`: beside others.
- * `measured`: one by one after those of `traffic`. `disruptive`: one by one when all others are done, for they take parts of the mesh away.
+ * `traffic`: beside others. `measured`: one by one after those. `background`: what takes minutes and disturbs nobody, beside `measured`.
+ * `disruptive`: one by one when all others are done, for they take parts of the mesh away.
  */
-export type Group = 'background' | 'traffic' | 'measured' | 'disruptive'
+export type Group = 'traffic' | 'measured' | 'background' | 'disruptive'
 
 /** Something that the mesh does on a cluster: what is there, and what must then be seen. */
 export interface Case {

@@ -25,6 +25,8 @@ export interface Load {
 /** Sends traffic from a client's pod, through one process there that stays. Nothing but `settle` waits for anything. */
 export interface Client {
   readonly pod: string
+  /** Whether its process has ended, as it does with the API server that it is reached through. */
+  readonly gone: () => boolean
   /** Headers and bodies are in the replies unless `brief`. */
   readonly requests: (spec: RequestsSpec, options?: RequestOptions) => Promise<readonly Reply[]>
   readonly request: (url: string, more?: Omit<RequestsSpec, 'url' | 'count' | 'concurrency'>, options?: RequestOptions) => Promise<Reply>
@@ -62,7 +64,11 @@ function clientOver(child: ChildProcess, namespace: string, pod: string): Client
   if (child.stdin === null || child.stdout === null) throw new Error('the driver was started without pipes')
   const talk: Dialogue = dialogue(child.stdin, child.stdout)
   child.once('error', (error) => talk.fail(error))
-  child.once('close', () => talk.fail(new Error(`the driver in ${namespace}/${pod} is gone: ${said.trim()}`)))
+  let gone = false
+  child.once('close', () => {
+    gone = true
+    talk.fail(new Error(`the driver in ${namespace}/${pod} is gone: ${said.trim()}`))
+  })
 
   const ask = <Name extends Operation>(name: Name, spec: Operations[Name]['spec'], limitMs: number): Promise<Operations[Name]['result']> =>
     within(limitMs, `${name} in ${namespace}/${pod}`, talk.ask(name, spec).result)
@@ -86,6 +92,7 @@ function clientOver(child: ChildProcess, namespace: string, pod: string): Client
   }
   return {
     pod, requests,
+    gone: () => gone,
     request: async (url, more = {}, options = {}) => {
       const [reply] = await requests({ url, ...more }, options)
       if (reply === undefined) throw new Error('the driver gave no reply')

@@ -1,11 +1,8 @@
 import { installMesh, type Installation } from './install.ts'
 import type { Kube } from './kube.ts'
 
-/**
- * Certificates of the suite's installation live this long unless a case wants another time: so every process renews them many times
- * in a run, and a rotation, each step of which takes one lifetime, fits into it.
- */
-export const shortLifetimeSeconds = 90
+/** Short enough for a rotation, each step of which takes one lifetime, and long enough for a renewal on a busy machine. */
+export const shortLifetimeSeconds = 75
 
 /** Changes how long certificates of the installation live. */
 export interface Lifetimes {

@@ -44,7 +44,7 @@ export async function makePlace(kube: Kube, place: Place, images: Images, signal
     namespaces: [...names.values()],
     client: async (role) => {
       const known = clients.get(role)
-      if (known !== undefined) return known
+      if (known?.gone() === false) return known
       const client = startClient(kube, namespace(role))
       clients.set(role, client)
       return Promise.resolve(client)

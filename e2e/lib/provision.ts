@@ -15,8 +15,6 @@ export interface ProvisionOptions {
   readonly keep: boolean
   /** Neither builds nor installs. */
   readonly reuse: boolean
-  /** How long certificates of workloads are valid; default: the chart's hour. */
-  readonly svidLifetimeSeconds?: number
   readonly signal: AbortSignal
   readonly say: (line: string) => void
 }
@@ -36,7 +34,7 @@ const kubeconfigOf = (cluster: string): string => join(folderOf(cluster), 'kubec
 
 /** From nothing to an installed mesh; each step is told with its duration. What was made stays if a step fails: see `dismantle`. */
 export async function provision(options: ProvisionOptions): Promise<Provision> {
-  const { cluster, nodeImage, imageBase, keep, reuse, svidLifetimeSeconds, signal, say } = options
+  const { cluster, nodeImage, imageBase, keep, reuse, signal, say } = options
   const step = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
     const start = performance.now()
     const result = await work()
@@ -66,7 +64,7 @@ export async function provision(options: ProvisionOptions): Promise<Provision> {
       step('installed Gateway API', () => installCrds(kube)),
     ])
     const before = await kube.find('Namespace', undefined, 'waymark-system')
-    const installation = await step('installed the mesh', () => installMesh(kube, cluster, images, { svidLifetimeSeconds, signal }))
+    const installation = await step('installed the mesh', () => installMesh(kube, cluster, images, { signal }))
     if (before !== undefined) await step('restarted the controllers with the new image', () => restartMesh(kube))
     return { kube, installation }
   } catch (error) {

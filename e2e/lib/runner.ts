@@ -94,18 +94,22 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
     }
   }
 
+  /** Changes the installation before a group begins: controllers restart beside none of its cases, and certificates follow only when they are renewed. */
+  const prepare = async (some: readonly Case[]): Promise<void> => {
+    const lifetime = some.find(({ svidLifetimeSeconds }) => svidLifetimeSeconds !== undefined)?.svidLifetimeSeconds
+    // The case itself fails with it, if it does so again.
+    if (lifetime !== undefined) await lifetimes.change(lifetime).catch(() => {})
+  }
   const group = (wanted: NonNullable<Case['group']>): readonly Case[] => cases.filter((one) => (one.group ?? 'traffic') === wanted)
-  const background = group('background').map(runOne)
   // Those that make their own namespaces take longest and begin first.
   const traffic = [...group('traffic')].sort((a, b) => Number(a.place === undefined) - Number(b.place === undefined))
   await inParallel(traffic, parallel, runOne)
+  await prepare(group('background'))
+  const background = group('background').map(runOne)
   for (const one of group('measured')) await runOne(one)
   await Promise.all(background)
-  const disruptive = group('disruptive')
-  const lifetime = disruptive.find(({ svidLifetimeSeconds }) => svidLifetimeSeconds !== undefined)?.svidLifetimeSeconds
-  // Long before the case that needs it, for certificates follow only when they are renewed.
-  if (lifetime !== undefined) await lifetimes.change(lifetime).catch((error: unknown) => say(error instanceof Error ? error.message : String(error)))
-  for (const one of disruptive) await runOne(one)
+  await prepare(group('disruptive'))
+  for (const one of group('disruptive')) await runOne(one)
   await Promise.all([...open].map((place) => place.end()))
   return { passed, failed: failures.length, failures }
 }
@@ -140,6 +144,7 @@ async function perform(one: Case, place: Standing, { kube, installation, signal,
 }
 
 function indent(error: unknown): string {
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  // What was added to the message later is not in the stack.
+  const text = error instanceof Error ? `${error.name}: ${error.message}\n${(error.stack ?? '').split('\n').filter((line) => line.startsWith('    at ')).join('\n')}` : String(error)
   return text.split('\n').slice(0, 30).map((line) => `      ${line}`).join('\n')
 }

@@ -22,7 +22,7 @@ const usualRps = 200
  * Does `work` while a client sends requests at a steady rate.
  * @throws with the failures, if a single request fails; what `work` throws comes first
  */
-export async function withoutFailure<T>(what: string, from: Client, options: SteadyOptions, work: () => Promise<T>): Promise<Steady<T>> {
+export async function withoutFailure<T>(what: string, from: Pick<Client, 'load'>, options: SteadyOptions, work: () => Promise<T>): Promise<Steady<T>> {
   const { quietMs = 1_000, ...spec } = options
   const running = await from.load({ rps: usualRps, forSeconds: 290, ...spec })
   const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, quietMs))
@@ -32,7 +32,11 @@ export async function withoutFailure<T>(what: string, from: Client, options: Ste
   try {
     await pause()
     workedMs = [performance.now() - startMs, 0]
-    result = await work()
+    // A load that ends early, as with its driver, must not look like one without failures.
+    const ended = running.done.then(() => {
+      throw new Error(`${what}: the load ended before the work did`)
+    })
+    result = await Promise.race([work(), ended])
     workedMs = [workedMs[0], performance.now() - startMs]
     await pause()
   } catch (error) {
