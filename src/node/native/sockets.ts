@@ -20,7 +20,7 @@ export function bindSocket(namespace: Namespace, port: number): number {
     // The agent that takes over binds before this one lets go.
     libc.setOption(fd, option.reusePort, 1)
     if (inet6) libc.setOption(fd, option.onlyInet6, 0)
-    libc.bind(fd, socketAddress(inet6 ? '::' : '0.0.0.0', port), `port ${port} in the pod`)
+    libc.bind(fd, socketAddress(inet6 ? '::' : '0.0.0.0', port), `[::]:${port}`)
     return fd
   } catch (error) {
     libc.close(fd)
