@@ -188,6 +188,18 @@ describe('createCa', () => {
       assert.deepEqual(seen, [2, 1])
     })
 
+    it('tells everybody of a new bundle, also if one of them fails', async () => {
+      const rotating = await createCa({ store: memoryStore(), trustDomain, clock: fakeClock(startMs) })
+      const seen: number[] = []
+      rotating.onBundleChange(() => {
+        throw new Error('a listener that fails')
+      })
+      rotating.onBundleChange((pems) => seen.push(pems.length))
+      await assert.rejects(rotating.rotate('introduce'), /a listener that fails/)
+      assert.deepEqual(seen, [2])
+      assert.equal((await rotating.rotate('introduce')).phase, 'introduced')
+    })
+
     it('may be run again at any step', async () => {
       const own = fakeClock(startMs)
       const rotating = await createCa({ store: memoryStore(), trustDomain, clock: own })

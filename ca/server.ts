@@ -73,7 +73,18 @@ export async function createCa(options: CaOptions): Promise<Ca> {
   const become = (next: CaState): void => {
     const changed = trustBundle(next).join() !== trustBundle(state).join()
     state = next
-    if (changed) for (const listener of [...listeners]) listener(trustBundle(next))
+    const failures: unknown[] = []
+    if (changed) {
+      for (const listener of [...listeners]) {
+        // There is no second time: whoever misses the new bundle because of another one would never hear of it.
+        try {
+          listener(trustBundle(next))
+        } catch (error) {
+          failures.push(error)
+        }
+      }
+    }
+    if (failures.length > 0) throw failures[0]
   }
 
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {

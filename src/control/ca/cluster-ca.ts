@@ -123,7 +123,14 @@ export async function openClusterCa(options: ClusterCaOptions): Promise<ClusterC
     const now = JSON.stringify([info(), ca.bundle()])
     if (now === told) return
     told = now
-    for (const listener of [...listeners]) listener()
+    for (const listener of [...listeners]) {
+      // Nobody waits for a look: what is thrown out of it would end the process.
+      try {
+        listener()
+      } catch (error) {
+        log(`CA: a defect in what follows from a change: ${error instanceof Error ? error.message : String(error)}`)
+      }
+    }
   }
   const say = (event: CaEvent): void => {
     log(`CA: ${event.message}`)

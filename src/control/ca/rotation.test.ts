@@ -45,12 +45,13 @@ describe('rotation in a cluster', () => {
     const times: number[] = []
     for (const where of ['0 introduced', '0 signing', '1 steady']) {
       await reach(where)
-      times.push(cluster.clock.now())
+      // Not when it was noticed, which may be turns later on a busy machine.
+      times.push(one.ca.rotation().sinceMs)
       await check()
       assert.equal(one.ca.info().next?.step, { '0 introduced': 'sign', '0 signing': 'retire', '1 steady': undefined }[where])
     }
     const [introducedMs = 0, signingMs = 0, retiredMs = 0] = times
-    assert.ok(signingMs - introducedMs >= hour - 120_000 && retiredMs - signingMs >= hour - 120_000)
+    assert.ok(signingMs - introducedMs >= hour && retiredMs - signingMs >= hour)
     assert.deepEqual(two.ca.bundle(), one.ca.bundle())
     assert.equal(one.ca.bundle().length, 1)
     assert.notEqual(one.ca.bundle()[0], first)
@@ -208,6 +209,18 @@ describe('rotation in a cluster', () => {
     assert.match(one.ca.problems().join(), /ends at 2035-12-31.*waymark ca rotate/)
     cluster.clock.advance(2 * 365 * 24 * hour)
     assert.match(one.ca.problems().join(), /ended at/)
+  })
+
+  it('goes on where a listener fails, and tells the others', async () => {
+    let told = 0
+    one.ca.onChange(() => {
+      throw new Error('no room')
+    })
+    one.ca.onChange(() => told++)
+    await cluster.annotate({ [caNames.rotateTo]: '1' })
+    await reach('1 steady')
+    assert.ok(told >= 3)
+    assert.ok(one.lines.some((line) => line.includes('a defect in what follows from a change: no room')))
   })
 
   it('tells listeners of every step, and of nothing else', async () => {
