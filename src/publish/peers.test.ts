@@ -74,4 +74,20 @@ describe('what other controllers hear', () => {
     acks.refresh()
     await until('it is told', () => acks.acknowledgements().length === 1)
   })
+
+  it('stays with those it knows, and says so once, while where they are can not be told', async () => {
+    let broken = false
+    const acks = peers({
+      resolve: () => {
+        if (broken) throw new TypeError('addresses is not iterable')
+        return [there.server.address]
+      },
+    })
+    await plane.join({ pod: 'at-there', resolve: () => Promise.resolve([there.server.address.host]) })
+    broken = true
+    acks.refresh()
+    acks.refresh()
+    assert.deepEqual(troubles, ['the other controllers are not known: addresses is not iterable'])
+    await until('it is told', () => acks.acknowledgements().length === 1)
+  })
 })

@@ -57,6 +57,7 @@ export function createPeerAcks(options: PeerAcksOptions): PeerAcks {
   /** What controllers said that are gone. */
   const remembered = new Set<readonly Acknowledgement[]>()
   let closed = false
+  let reported = ''
 
   const remember = (said: readonly Acknowledgement[]): void => {
     if (said.length === 0 || closed) return
@@ -68,7 +69,18 @@ export function createPeerAcks(options: PeerAcksOptions): PeerAcks {
 
   const refresh = (): void => {
     if (closed) return
-    const wanted = new Map(options.resolve().map((address) => [`${address.host} ${address.port}`, address]))
+    let found: readonly ControllerAddress[]
+    try {
+      found = options.resolve()
+    } catch (error) {
+      // It is called for each change of the cluster: what a strange object there makes of it must not end the process.
+      const trouble = `the other controllers are not known: ${error instanceof Error ? error.message : String(error)}`
+      if (trouble !== reported) options.onTrouble(trouble)
+      reported = trouble
+      return
+    }
+    reported = ''
+    const wanted = new Map(found.map((address) => [`${address.host} ${address.port}`, address]))
     for (const [key, peer] of peers) {
       if (wanted.has(key)) continue
       peers.delete(key)
