@@ -39,7 +39,7 @@ describe('the chart and what is made from it', () => {
     assert.equal(files.length, 1 + globSync('deploy/testdata/*.values.yaml').length)
     for (const path of files) {
       const rulesOf = (kind: string): unknown[] => objectsOf(path).filter((each) => each.kind === kind).flatMap((each) => each['rules'])
-      assert.deepEqual(rulesOf('ClusterRole'), policyRules('cluster'), path)
+      assert.deepEqual(rulesOf('ClusterRole'), policyRules('cluster', undefined, path === everything), path)
       assert.deepEqual(rulesOf('Role'), policyRules('own', path === everything ? 'mesh-intermediate' : undefined), path)
     }
   })

@@ -36,7 +36,7 @@ function rows(scope: Permission['scope']): string {
         group === '' ? 'core' : `\`${group}\``,
         codes(resources),
         codes(verbs),
-        onlyWith === 'own-ca' ? 'the value `ca.existingSecret`' : names === undefined ? '' : codes(names),
+        onlyWith === 'own-ca' ? 'the value `ca.existingSecret`' : onlyWith === 'agent' ? 'any, but only with the value `agent.enabled`' : names === undefined ? '' : codes(names),
         reason,
       ]),
   )
@@ -66,5 +66,6 @@ function templateRule({ group, resources, verbs, names, onlyWith, reason }: Perm
     ...(names === undefined ? [] : [`  resourceNames: ${onlyWith === 'own-ca' ? '[{{ .Values.ca.existingSecret | quote }}]' : list(names)}`]),
     `  verbs: ${list(verbs)}`,
   ]
-  return onlyWith === 'own-ca' ? ['{{- if .Values.ca.existingSecret }}', ...rule, '{{- end }}'] : rule
+  if (onlyWith === undefined) return rule
+  return [`{{- if .Values.${onlyWith === 'own-ca' ? 'ca.existingSecret' : 'agent.enabled'} }}`, ...rule, '{{- end }}']
 }

@@ -3,13 +3,14 @@ import { accessLogLevels, logLevels, mostWorkers } from '../model/infra.ts'
 import { install, ports } from '../model/install.ts'
 import { suggest } from '../api/suggest.ts'
 import { parseSpiffeId } from '../model/identity.ts'
+import type { AgentVerbOptions } from './agent.ts'
 import type { ControllerVerbOptions } from './controller.ts'
 import { codes, port, trustDomain, type ProgramContext } from './options.ts'
 import { seconds, several, UsageError } from './usage.ts'
 import { defineWaypointVerbs } from './waypoint-definitions.ts'
 import type { WaypointVerbOptions } from './waypoint.ts'
 
-/** Adds the verbs that run in a cluster's pods: `controller` and `waypoint`. */
+/** Adds the verbs that run in a cluster's pods: `controller`, `waypoint` and `agent`. */
 export function defineProcesses(program: Command, { io, onExit }: ProgramContext): void {
   program.command('controller')
     .summary('run the control plane of a cluster')
@@ -24,6 +25,7 @@ export function defineProcesses(program: Command, { io, onExit }: ProgramContext
     .addOption(trustDomain())
     .addOption(new Option('--svid-lifetime <seconds>', 'how long certificates of workloads are valid').argParser(seconds(60, 86_400)).default(3600))
     .addOption(new Option('--own-ca-secret <name>', 'a Secret of type kubernetes.io/tls with a CA to use in place of one of its own'))
+    .option('--node-agent', 'there is an agent on the nodes: pods are reached by HBONE as soon as they are captured', false)
     .addOption(new Option('--access-log <how>', 'which requests waypoints write a line about unless their parameters say; errors: those that failed').choices(accessLogLevels).default('json'))
     .addOption(new Option('--otlp-endpoint <url>', 'where waypoints send traces unless their parameters say: the base URL of an OTLP/HTTP receiver'))
     .addOption(new Option('--host <address>', 'where everything but the admin port listens').default('0.0.0.0'))
@@ -35,6 +37,30 @@ export function defineProcesses(program: Command, { io, onExit }: ProgramContext
     .action(async (options: ControllerVerbOptions) => onExit(await (await import('./controller.ts')).controller(options, io)))
 
   defineWaypoint(program.command('waypoint'), { io, onExit })
+  defineAgent(program, { io, onExit })
+}
+
+function defineAgent(program: Command, { io, onExit }: ProgramContext): void {
+  memberOptions(program.command('agent')
+    .summary('run the agent of a node')
+    .description('Captures the traffic of the pods of one node that belong to the mesh: what they send and what reaches them travels by mutual TLS. It runs in a DaemonSet with the ' +
+      'capabilities SYS_ADMIN and NET_ADMIN, and has no access to the Kubernetes API. When it ends, captured pods stay captured: what they send is refused until another agent runs.')
+    .addOption(new Option('--node <name>', 'name of this node').makeOptionMandatory())
+    .addOption(new Option('--pod <name>', 'name of this pod').makeOptionMandatory())
+    .addOption(new Option('--namespace <name>', 'where the installation is').default(install.namespace))
+    .addOption(new Option('--netns <dir>', '/run/netns of the node').default('/host/netns'))
+    .addOption(new Option('--cni-results <dir>', '/var/lib/cni/results of the node').default('/host/cni/results'))
+    .addOption(new Option('--host-proc <dir>', '/proc of the node, writable').default('/host/proc'))
+    .addOption(new Option('--host-dir <dir>', 'the agent\'s own directory on the node, kept over restarts').default('/host/waymark'))
+    .addOption(new Option('--unknown-destinations <what>', 'what becomes of connections to addresses that the mesh does not know').choices(['pass', 'refuse']).default('pass'))
+    .addOption(new Option('--access-log <how>', 'a line of JSON on stdout for each connection; errors: for those that were not let through').choices(accessLogLevels).default('errors'))
+    .addOption(new Option('--log-level <level>', 'what it says of itself on stderr').choices(logLevels).default('info'))
+    .addOption(new Option('--drain <seconds>', 'how long connections get when it ends').argParser(seconds(0, 3600)).default(30))
+    .addOption(new Option('--ready-file <path>', 'a file that is there, and touched every 5 s, while every pod that shall be captured is'))
+    .addOption(port('--admin-port <port>', 'pods, identities and configuration as JSON, on loopback', ports.admin))
+    .addOption(port('--metrics-port <port>', 'Prometheus metrics', ports.metrics)))
+    .addHelpText('after', codes('0  ended by a signal; 130 if a second one cut it short', '1  it can not start: no capabilities, no directories of the node', '2  wrong use: an unknown option or a bad value'))
+    .action(async (options: AgentVerbOptions) => onExit(await (await import('./agent.ts')).agent(options, io)))
 }
 
 function defineWaypoint(command: Command, { io, onExit }: ProgramContext): void {

@@ -19,6 +19,7 @@ export interface ControllerVerbOptions {
   /** Seconds. */
   readonly svidLifetime: number
   readonly ownCaSecret?: string
+  readonly nodeAgent: boolean
   readonly accessLog: AccessLogLevel
   readonly otlpEndpoint?: string
   readonly host: string
@@ -43,7 +44,7 @@ export async function controller(options: ControllerVerbOptions, io: Io): Promis
         namespace: options.namespace, trustDomain: options.trustDomain, image: options.image, imagePullPolicy: options.imagePullPolicy,
         imagePullSecrets: options.imagePullSecret, accessLog: options.accessLog, otlpEndpoint: options.otlpEndpoint,
       },
-      svidLifetimeMs: options.svidLifetime * 1000, ownCaSecret: options.ownCaSecret,
+      svidLifetimeMs: options.svidLifetime * 1000, ownCaSecret: options.ownCaSecret, nodeAgent: options.nodeAgent,
       controlPort: portOf(options.controlPort) ?? 0, adminPort: portOf(options.adminPort), metricsPort: portOf(options.metricsPort), readyPort: portOf(options.readyPort),
       stopped: stop.first, log: io.say,
     })

@@ -20,6 +20,7 @@ export interface RunControllerOptions {
   readonly installation: Installation
   readonly svidLifetimeMs: number
   readonly ownCaSecret?: string | undefined
+  readonly nodeAgent?: boolean
   readonly host: string
   readonly controlPort: number
   /** Undefined: off; 0: any. The admin port is always on loopback. */
@@ -76,7 +77,7 @@ export async function runController(options: RunControllerOptions): Promise<Runn
     })
     controller = await whenAnswered(() => startController({
       client, clock, readiness, pod: options.pod, podIp: options.podIp, installation: options.installation, svidLifetimeMs: options.svidLifetimeMs,
-      ownCaSecret: options.ownCaSecret, host, port: options.controlPort, counters, log,
+      ownCaSecret: options.ownCaSecret, nodeAgent: options.nodeAgent ?? false, host, port: options.controlPort, counters, log,
     }), options, readiness.register('API server', 'it has not been asked yet'))
     if (controller === undefined) {
       for (const close of closers.reverse()) await close()

@@ -5,15 +5,18 @@ export type Cancel = () => void
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   readonly now: () => number
-  /** Runs `task` once after `delayMs`. The timer never keeps the process alive. */
+  /** Runs `task` once after `delayMs`, soon if that is negative. The timer never keeps the process alive. */
   readonly after: (delayMs: number, task: () => void) => Cancel
 }
+
+/** Longer timers of Node fire at once. */
+const longestMs = 0x7fffffff
 
 /** The machine's own clock. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   after: (delayMs, task) => {
-    const timer = setTimeout(task, delayMs)
+    const timer = setTimeout(task, Math.min(Math.max(0, delayMs), longestMs))
     timer.unref()
     return () => clearTimeout(timer)
   },

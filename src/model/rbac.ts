@@ -12,8 +12,8 @@ export interface Permission {
   readonly verbs: readonly Verb[]
   /** Only objects of these names; undefined: of any name. */
   readonly names?: readonly string[]
-  /** Only if the installation brings a CA of its own; its Secret's name is then the only one of `names`. */
-  readonly onlyWith?: 'own-ca'
+  /** Only if the installation brings a CA of its own, whose Secret's name is then the only one of `names`; or only with an agent on the nodes. */
+  readonly onlyWith?: 'own-ca' | 'agent'
   readonly reason: string
 }
 
@@ -57,6 +57,10 @@ export const permissions: readonly Permission[] = [
     reason: 'the mesh\'s roots in each of its namespaces; server-side apply names what it creates, so that right can be restricted too',
   },
   { process: 'controller', scope: 'cluster', group: 'authentication.k8s.io', resources: ['tokenreviews'], verbs: ['create'], reason: 'to learn whose token asks for a certificate' },
+  {
+    process: 'controller', scope: 'cluster', group: '', resources: ['pods'], verbs: ['patch'], onlyWith: 'agent',
+    reason: 'to say at each pod whether its node\'s agent captures it: agents have no access to the API server',
+  },
   { process: 'controller', scope: 'own', group: 'coordination.k8s.io', resources: ['leases'], verbs: ['create'], reason: 'leader election; the name of what is created can not be restricted' },
   { process: 'controller', scope: 'own', group: 'coordination.k8s.io', resources: ['leases'], verbs: ['get', 'update'], names: [install.controller], reason: 'leader election' },
   { process: 'controller', scope: 'own', group: '', resources: ['secrets'], verbs: ['create'], reason: 'the CA\'s root, once; the name of what is created can not be restricted' },
@@ -75,10 +79,11 @@ export interface PolicyRule {
   readonly verbs: readonly string[]
 }
 
-/** The rules of the controller's ClusterRole (`cluster`) or Role (`own`). @param ownCaSecret name of the Secret with a CA of the user's own */
-export function policyRules(scope: Permission['scope'], ownCaSecret?: string): readonly PolicyRule[] {
+/** The rules of the controller's ClusterRole (`cluster`) or Role (`own`). @param ownCaSecret name of the Secret with a CA of the user's own @param agent whether nodes have an agent */
+export function policyRules(scope: Permission['scope'], ownCaSecret?: string, agent = false): readonly PolicyRule[] {
+  const holds = { 'own-ca': ownCaSecret !== undefined, agent }
   return permissions
-    .filter((each) => each.scope === scope && (each.onlyWith === undefined || ownCaSecret !== undefined))
+    .filter((each) => each.scope === scope && (each.onlyWith === undefined || holds[each.onlyWith]))
     .map(({ group, resources, verbs, names, onlyWith }) => {
       const resourceNames = onlyWith === 'own-ca' && ownCaSecret !== undefined ? [ownCaSecret] : names
       return { apiGroups: [group], resources, ...(resourceNames === undefined ? {} : { resourceNames }), verbs }

@@ -69,6 +69,12 @@
 - apiGroups: ["authentication.k8s.io"]
   resources: ["tokenreviews"]
   verbs: ["create"]
+{{- if .Values.agent.enabled }}
+# to say at each pod whether its node's agent captures it: agents have no access to the API server
+- apiGroups: [""]
+  resources: ["pods"]
+  verbs: ["patch"]
+{{- end }}
 {{- end -}}
 
 {{- define "waymark.ownRules" -}}

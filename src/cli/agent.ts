@@ -1,0 +1,181 @@
+import { rm, utimes, writeFile } from 'node:fs/promises'
+import { systemClock, type Cancel } from '../kit/clock.ts'
+import type { UnknownDestinations } from '../model/destination.ts'
+import type { AccessLogLevel, LogLevel } from '../model/infra.ts'
+import { install } from '../model/install.ts'
+import { startAgent, type Agent } from '../node/agent.ts'
+import { streamSink } from '../telemetry/access-log.ts'
+import { ConnectionCounters, connectionTelemetry, registerConnections } from '../telemetry/connection-counters.ts'
+import type { ConnectionTelemetry } from '../telemetry/connections.ts'
+import { createLog, type Log } from '../telemetry/log.ts'
+import { buildInfo, createMetrics, type Metrics } from '../telemetry/metrics.ts'
+import { json, serveStatus, type StatusServer } from '../telemetry/server.ts'
+import { describe } from './describe.ts'
+import { exitCodes, type Io } from './io.ts'
+import { controllerIdOf, type MemberOptions } from './member.ts'
+import { nodeProblem } from './node-version.ts'
+import { stopSignal } from './signals.ts'
+import { portOf, type PortChoice } from './usage.ts'
+import { versions } from './version.ts'
+
+export interface AgentVerbOptions extends MemberOptions {
+  readonly node: string
+  readonly pod: string
+  readonly namespace: string
+  readonly netns: string
+  readonly cniResults: string
+  readonly hostProc: string
+  readonly hostDir: string
+  readonly unknownDestinations: UnknownDestinations
+  readonly accessLog: AccessLogLevel
+  readonly logLevel: LogLevel
+  /** Seconds. */
+  readonly drain: number
+  readonly readyFile?: string
+  readonly adminPort: PortChoice
+  readonly metricsPort: PortChoice
+}
+
+/** Two agents of a node are there while one replaces the other: the second takes the ports when the first has gone. Milliseconds. */
+const portPauseMs = 2_000
+/** How often the ready file is touched, milliseconds: a process that hangs stops being ready. */
+const touchMs = 5_000
+
+/** `waymark agent`: captures the pods of one node; ends at a signal, after the connections that are there. */
+export async function agent(options: AgentVerbOptions, io: Io): Promise<number> {
+  const problem = nodeProblem(process.versions.node)
+  if (problem !== undefined) {
+    io.say(`waymark agent: can not start: ${problem}`)
+    return exitCodes.failed
+  }
+  const stop = stopSignal()
+  const closers: (() => unknown)[] = []
+  try {
+    return await serve(options, createLog(options.logLevel, io.say), stop.first, closers)
+  } catch (error) {
+    if (error instanceof Stopped) return exitCodes.fine
+    io.say(`waymark agent: can not start: ${describe(error)}`)
+    return exitCodes.failed
+  } finally {
+    for (const close of closers.reverse()) await close()
+    stop.release()
+  }
+}
+
+/** A signal came before there was anything to drain. */
+class Stopped extends Error {}
+
+async function serve(options: AgentVerbOptions, log: Log, stopped: Promise<void>, closers: (() => unknown)[]): Promise<number> {
+  const { node, trustDomain, namespace } = options
+  const clock = systemClock
+  const giveUp = new AbortController()
+  void stopped.then(() => giveUp.abort(new Stopped()))
+  const counters = new ConnectionCounters()
+  const ready = createReadyFile(options.readyFile, log)
+  closers.push(ready.remove)
+  const started = await startAgent({
+    node, identity: { trustDomain, namespace, serviceAccount: install.agent }, clock, log: log.error, signal: giveUp.signal, unknown: options.unknownDestinations,
+    telemetry: telemetryOf(options, counters),
+    paths: { namespaces: options.netns, results: options.cniResults, proc: options.hostProc, host: options.hostDir },
+    join: {
+      controller: options.controller, controllerId: controllerIdOf(options), tokenFile: options.tokenFile, bundleFile: options.bundleFile,
+      stateDirectory: options.state, pod: options.pod,
+    },
+    onSettled: () => {
+      ready.keep()
+      log.info(`agent of node ${node}: every pod that shall be captured is, or says why not`)
+    },
+  })
+  closers.push(() => started.close())
+  const metrics = createMetrics(clock.now, { process: true })
+  register(metrics, node, started, counters)
+  closers.push(
+    openWhenFree(options.metricsPort, '0.0.0.0', log, { '/metrics': async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() }) }),
+    openWhenFree(options.adminPort, '127.0.0.1', log, {
+      '/pods': () => json(started.manager.pods()),
+      '/identities': () => json(started.identities.list()),
+      '/snapshot': () => json(Object.fromEntries(started.snapshot())),
+      '/controller': () => json({ connected: started.member.connected(), staleMs: started.member.staleMs(), source: started.member.source() }),
+    }),
+  )
+  log.info(`agent of node ${node}`)
+  await stopped
+  await ready.remove()
+  log.info('stopping: connections may end by themselves, and pods stay captured; a second signal ends it at once')
+  await started.drain(options.drain * 1000)
+  return exitCodes.fine
+}
+
+function telemetryOf({ node, accessLog }: AgentVerbOptions, counters: ConnectionCounters): ConnectionTelemetry {
+  if (accessLog === 'none') return counters
+  const logged = connectionTelemetry(node, counters, streamSink(process.stdout).write)
+  return accessLog === 'json' ? logged : { connectionDone: (record, durationMs) => (record.outcome === 'allowed' ? counters : logged).connectionDone(record, durationMs) }
+}
+
+function register(metrics: Metrics, node: string, { member, manager, identities }: Agent, counters: ConnectionCounters): void {
+  const labels = { node }
+  const gauge = (name: string, help: string, value: () => number): void => metrics.register({ name, help, type: 'gauge', values: () => [{ labels, value: value() }] })
+  metrics.register(buildInfo(versions().version))
+  registerConnections(metrics, () => [counters.counts()])
+  gauge('waymark_controller_connected', 'Whether a controller serves this process now.', () => (member.connected() ? 1 : 0))
+  gauge('waymark_controller_silence_seconds', 'Time since the last word of a controller: how old the configuration may be.', () => member.staleMs() / 1000)
+  gauge('waymark_agent_identities', 'Service accounts whose certificates the agent holds.', () => identities.list().length)
+  metrics.register({
+    name: 'waymark_agent_pods', help: 'Pods of the node that are or shall be captured, by state.', type: 'gauge',
+    values: () => Object.entries(Object.groupBy(manager.pods(), ({ state }) => state)).map(([state, pods]) => ({ labels: { ...labels, state }, value: pods.length })),
+  })
+}
+
+interface ReadyFile {
+  /** It is there from now on, and fresh while this process is alive. */
+  readonly keep: () => void
+  readonly remove: () => Promise<void>
+}
+
+/** A file in place of a port: two agents of one node can not share a port, and each has its own readiness. */
+function createReadyFile(path: string | undefined, log: Log): ReadyFile {
+  let cancel: Cancel = () => {}
+  let removed = false
+  const touch = async (): Promise<void> => {
+    if (path === undefined || removed) return
+    try {
+      const now = new Date()
+      await utimes(path, now, now).catch(() => writeFile(path, ''))
+    } catch (error) {
+      log.error(`the file ${path} that says that this process is ready: ${describe(error)}`)
+    }
+    cancel = systemClock.after(touchMs, () => void touch())
+  }
+  return {
+    keep: () => void touch(),
+    remove: async () => {
+      removed = true
+      cancel()
+      if (path !== undefined) await rm(path, { force: true })
+    },
+  }
+}
+
+/** Opens pages on a port, as soon as nobody else has it. @returns what closes them */
+function openWhenFree(choice: PortChoice, host: string, log: Log, pages: Parameters<typeof serveStatus>[1]): () => Promise<void> {
+  const port = portOf(choice)
+  let server: StatusServer | undefined
+  let cancel: Cancel = () => {}
+  let closed = false
+  const attempt = async (): Promise<void> => {
+    if (port === undefined || closed) return
+    try {
+      server = await serveStatus({ host, port, anyName: host === '0.0.0.0' }, pages)
+    } catch (error) {
+      log.debug?.(`port ${port}: ${describe(error)}; it is tried again`)
+      cancel = systemClock.after(portPauseMs, () => void attempt())
+    }
+  }
+  const first = attempt()
+  return async () => {
+    closed = true
+    cancel()
+    await first
+    await server?.close()
+  }
+}

@@ -1,0 +1,151 @@
+import { readdirSync } from 'node:fs'
+import { basename } from 'node:path'
+import type { Cancel, Clock } from '../kit/clock.ts'
+import type { UnknownDestinations } from '../model/destination.ts'
+import type { Identity } from '../model/identity.ts'
+import type { Snapshot } from '../model/snapshot.ts'
+import { joinMesh, type JoinOptions, type Member } from '../publish/join.ts'
+import type { ConnectionTelemetry } from '../telemetry/connections.ts'
+import { createIdentities, type Identities } from './identities.ts'
+import { createManager, type Manager } from './manager.ts'
+import { keepMarks } from './pods/marks.ts'
+import { watchPods } from './pods/watch.ts'
+
+/** Where things of the node are, as this process sees them. */
+export interface NodePaths {
+  /** `/run/netns` of the node. */
+  readonly namespaces: string
+  /** `/var/lib/cni/results` of the node. */
+  readonly results: string
+  /** `/proc` of the node, writable. */
+  readonly proc: string
+  /** The agent's own directory on the node: what must outlive its pod. */
+  readonly host: string
+}
+
+export interface AgentOptions {
+  readonly node: string
+  readonly identity: Identity
+  readonly join: Omit<JoinOptions, 'identity' | 'subscriber' | 'onSnapshot' | 'onTrouble' | 'clock' | 'signal'>
+  readonly paths: NodePaths
+  readonly unknown: UnknownDestinations
+  readonly telemetry: ConnectionTelemetry
+  readonly clock: Clock
+  readonly signal: AbortSignal
+  /** Told the first time that every pod which shall be captured is. */
+  readonly onSettled: () => void
+  /** One line for a person. */
+  readonly log: (line: string) => void
+}
+
+/** The agent of one node. */
+export interface Agent {
+  readonly member: Member
+  readonly manager: Manager
+  readonly identities: Identities
+  readonly snapshot: () => Snapshot
+  /** Takes nothing new, waits for connections, and ends; rules stay. */
+  readonly drain: (deadlineMs: number) => Promise<void>
+  readonly close: () => Promise<void>
+}
+
+const settledPollMs = 100
+
+/**
+ * Joins the mesh as the agent of a node and captures its pods.
+ * @throws the reason of `signal`; what the node's directories can't be had for
+ */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const { node, identity, paths, clock, log } = options
+  // Here and not above: whoever only asks for the agent's types must not load native code.
+  const { openPodNetwork, translateProbes } = await import('./native/pod-network.ts')
+  const { originalDestination } = await import('./native/sockets.ts')
+  const marks = keepMarks(`${paths.host}/marks`)
+  let snapshot: Snapshot = new Map()
+  const joining = Promise.withResolvers<Member>()
+  const identities = createIdentities({
+    clock, stateDirectory: options.join.stateDirectory, onTrouble: log,
+    signFor: async (id, publicKeyPem) => (await joining.promise).signFor(id, publicKeyPem),
+  })
+  const reach = inTurn(translateProbes)
+  const manager = createManager({
+    node, clock, identities, originalDestination, log, telemetry: options.telemetry, unknown: options.unknown,
+    open: ({ path }) => openPodNetwork(path, { mark: marks.of(basename(path)), proc: paths.proc }),
+    letNodeReach: reach,
+    report: (captures) => void joining.promise.then((member) => member.report(captures)),
+  })
+  const member = await joinMesh({
+    ...options.join, clock, identity, signal: options.signal, onTrouble: log,
+    subscriber: { kind: 'agent', namespace: identity.namespace },
+    onSnapshot: (next) => {
+      snapshot = next
+      manager.configure(next)
+    },
+  })
+  joining.resolve(member)
+  const stopFollowing = member.credentials.onChange(({ trustBundlePem }) => identities.updateBundle(trustBundlePem))
+  identities.updateBundle(member.credentials.current().trustBundlePem)
+  const watch = watchPods({
+    results: paths.results, namespaces: paths.namespaces, clock, log,
+    onChange: (pods) => {
+      manager.see(pods)
+      // By what there is, not by whom we know: another agent of this node may know pods of which we have not heard yet.
+      marks.keepOnly(readdirSync(paths.namespaces))
+    },
+  })
+  let cancelPoll: Cancel = () => {}
+  const untilSettled = (): void => {
+    if (manager.settled()) options.onSettled()
+    else cancelPoll = clock.after(settledPollMs, untilSettled)
+  }
+  untilSettled()
+
+  const end = async (): Promise<void> => {
+    cancelPoll()
+    watch.close()
+    stopFollowing()
+    identities.close()
+    await member.close()
+  }
+  return {
+    member, manager, identities,
+    snapshot: () => snapshot,
+    drain: async (deadlineMs) => {
+      watch.close()
+      await manager.drain(deadlineMs)
+      await end()
+    },
+    close: async () => {
+      await manager.close()
+      await end()
+    },
+  }
+}
+
+/** One call after another; of several that wait, only the last is made, for each says all there is. */
+function inTurn(work: (addresses: readonly string[]) => Promise<void>): (addresses: readonly string[]) => Promise<void> {
+  let running: Promise<void> | undefined
+  let next: { readonly done: Promise<void>; addresses: readonly string[] } | undefined
+  const run = (addresses: readonly string[]): Promise<void> => {
+    const done = work(addresses)
+    const settled = done.catch(() => {}).finally(() => {
+      if (running === settled) running = undefined
+    })
+    running = settled
+    return done
+  }
+  return (addresses) => {
+    if (running === undefined) return run(addresses)
+    if (next !== undefined) {
+      next.addresses = addresses
+      return next.done
+    }
+    const waiting: { done: Promise<void>; addresses: readonly string[] } = { addresses, done: Promise.resolve() }
+    waiting.done = running.then(() => {
+      next = undefined
+      return run(waiting.addresses)
+    })
+    next = waiting
+    return waiting.done
+  }
+}
