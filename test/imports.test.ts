@@ -9,7 +9,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'src/api': ['src/kit', 'src/model'],
   'src/transport': ['src/kit', 'src/model'],
   'src/telemetry': ['src/kit', 'src/model'],
-  'src/translate': ['src/kit', 'src/model', 'src/api'],
+  'src/translate': ['src/kit', 'src/model', 'src/api', 'src/policy'],
   'src/kube': ['src/kit', 'src/model', 'src/api'],
   'src/sources': ['src/kit', 'src/model', 'src/api', 'src/kube', 'crds'],
   'src/status': ['src/kit', 'src/model', 'src/api', 'src/kube'],

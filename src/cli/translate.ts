@@ -59,6 +59,8 @@ function fieldsOf(status: ObjectStatus): Record<string, unknown> {
   switch (status.kind) {
     case 'route':
       return { parents: status.parents }
+    case 'policy':
+      return { ancestors: status.ancestors }
     case 'gateway':
       return { addresses: status.addresses, conditions: status.conditions, listeners: status.listeners }
     case 'gatewayclass':

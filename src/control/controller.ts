@@ -129,7 +129,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
     clock,
     translate: (from, readyWaypoints) => {
       const beganMs = performance.now()
-      const translation = translate(from, { trustDomain, nodeAgent: options.nodeAgent === true && 'reported', readyWaypoints, infraProblems: withTooLarge(infra.problems(), publisher.tooLarge(), waypoints) })
+      const translation = translate(from, { trustDomain, rootNamespace: namespace, nodeAgent: options.nodeAgent === true && 'reported', readyWaypoints, infraProblems: withTooLarge(infra.problems(), publisher.tooLarge(), waypoints) })
       counters.translated(performance.now() - beganMs, translation)
       return translation
     },

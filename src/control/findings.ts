@@ -24,6 +24,8 @@ export function statusFindings(status: ObjectStatus): readonly Finding[] {
   switch (status.kind) {
     case 'route':
       return unique(status.parents.flatMap(({ parentRef, conditions }) => conditions.flatMap((each) => ofCondition(status.ref, each, parentRef))))
+    case 'policy':
+      return unique(status.ancestors.flatMap(({ ancestorRef, conditions }) => conditions.flatMap((each) => ofCondition(status.ref, each, ancestorRef))))
     case 'gateway':
       return [
         ...status.conditions.flatMap((each) => ofCondition(status.ref, each)),
@@ -60,6 +62,8 @@ function ofCondition(ref: ObjectRef, condition: Condition, parentRef?: ParentRef
 
 function severityOf({ type, status, reason }: Condition): Finding['severity'] | undefined {
   switch (type) {
+    case 'Enforced':
+      return status === 'False' && reason !== 'Pending' ? 'error' : undefined
     case 'Accepted':
     case 'ResolvedRefs':
       return status === 'False' ? 'error' : undefined
@@ -92,7 +96,7 @@ function unique(findings: readonly Finding[]): readonly Finding[] {
 
 const nothing = { expected: '', advice: '' } as const
 
-/** What helps, by the reason of a condition. The reasons are Gateway API's own. */
+/** What helps, by the reason of a condition. The reasons are Gateway API's, but for those of our own kinds. */
 export const help: Readonly<Record<string, { readonly expected: string; readonly advice: string }>> = {
   NoMatchingParent: {
     expected: 'a Service of type ClusterIP, one of its ports, or a Gateway of class waypoint',
@@ -109,5 +113,11 @@ export const help: Readonly<Record<string, { readonly expected: string; readonly
   ListenersNotValid: { expected: '', advice: 'add the listener {name: mesh, port: 15008, protocol: HBONE}' },
   InvalidRouteKinds: { expected: 'HTTPRoute, GRPCRoute, TLSRoute or TCPRoute', advice: 'correct allowedRoutes.kinds' },
   Unsupported: { expected: 'the name waypoint', advice: 'rename the class, or leave it out: the mesh needs none' },
+  TargetNotFound: { expected: '', advice: 'correct the targetRef, or create what it names: until then nothing is guarded by it' },
+  Invalid: { expected: '', advice: 'correct the rules that the message names; until then they allow nobody and deny everybody' },
+  WaypointMissing: { expected: '', advice: 'give the namespace a waypoint, or say nothing of requests; until then the policy counts against every caller' },
+  NotInMesh: { expected: '', advice: 'enrol the pods, or give the Service a waypoint; until then nobody in the mesh may go there' },
+  HttpOnPods: { expected: '', advice: 'name Services, routes or the Gateway by targetRefs in place of the selector' },
+  Overridden: { expected: '', advice: 'nothing to do if the other policy is meant to count' },
   ConsumerRoutes: { expected: '', advice: 'nothing to do if those namespaces mean it' },
 }

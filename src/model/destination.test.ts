@@ -72,4 +72,14 @@ describe('decide', () => {
     const pods = index({ kind: 'workload', namespace: 'books', name: 'reviews-1', addresses: ['10.1.0.7'], serviceAccount: 'reviews', identity: 'spiffe://cluster.local/ns/books/sa/reviews', enrolled: true })
     assert.equal(decide(pods, identity('shop'), '10.1.0.7', 9080).kind, 'workload')
   })
+
+  it('refuses what policies guard that nothing enforces', () => {
+    const closed = index({ ...service('flat', 'echo'), closed: 'nobody enforces policies' } as Entry)
+    const toService = decide(closed, identity('shop'), 'echo.flat', 80)
+    assert.deepEqual(toService, { kind: 'refused', reason: 'denied', detail: 'nobody enforces policies' })
+    const pod = { kind: 'workload', namespace: 'flat', name: 'echo-1', addresses: ['10.1.0.8'], serviceAccount: 'echo', identity: 'spiffe://cluster.local/ns/flat/sa/echo', enrolled: false } as const
+    for (const [ports, port, kind] of [['all', 80, 'refused'], [[80], 80, 'refused'], [[80], 81, 'workload']] as const) {
+      assert.equal(decide(index({ ...pod, closed: ports }), identity('shop'), '10.1.0.8', port).kind, kind)
+    }
+  })
 })

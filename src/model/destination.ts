@@ -79,6 +79,10 @@ export function resolveHost(host: string, namespace: string, clusterDomain = 'cl
  * Source: GEP-1294 (consumer routes replace the producer's for their own namespace only).
  */
 export function decide(index: DestinationIndex, caller: Identity, host: string, port: number, clusterDomain = 'cluster.local'): Decision {
+  return unlessClosed(decideOpen(index, caller, host, port, clusterDomain))
+}
+
+function decideOpen(index: DestinationIndex, caller: Identity, host: string, port: number, clusterDomain: string): Decision {
   const name = resolveHost(host, caller.namespace, clusterDomain)
   const service = index.services.get(name)
   if (service === undefined) {
@@ -113,7 +117,7 @@ export function decide(index: DestinationIndex, caller: Identity, host: string, 
 export function decideCaptured(
   index: DestinationIndex, caller: Identity, address: string, port: number, unknown: UnknownDestinations,
 ): CapturedDecision {
-  if (index.services.has(address) || index.workloads.has(address)) return unlessClosed(decide(index, caller, address, port))
+  if (index.services.has(address) || index.workloads.has(address)) return decide(index, caller, address, port)
   if (unknown === 'pass') return { kind: 'outside', address, port }
   return { kind: 'refused', reason: 'unknown-destination', detail: `${address} is not a Service or a pod of this mesh` }
 }
@@ -124,7 +128,8 @@ function unlessClosed(decision: Decision): Decision {
     const { workload: { closed, namespace, name }, port } = decision
     return closed === 'all' || closed?.includes(port) === true ? { kind: 'refused', reason: 'denied', detail: `policies guard ${namespace}/${name}, and nothing there enforces them` } : decision
   }
-  if (decision.kind === 'refused' || decision.service.closed === undefined) return decision
+  // A waypoint on the way enforces them, or refuses by itself.
+  if (decision.kind !== 'endpoints' || decision.service.closed === undefined) return decision
   return { kind: 'refused', reason: 'denied', detail: decision.service.closed }
 }
 

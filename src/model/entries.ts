@@ -69,6 +69,8 @@ export interface RouteTableEntry {
   readonly routes: RouteRules
   /** Routes among them that policies are about, sorted; undefined: none. */
   readonly guards?: readonly RouteGuard[]
+  /** Keys of the waypoints of other namespaces that judge what these routes send there, sorted; undefined: none. */
+  readonly via?: readonly EntryKey[]
 }
 
 /** A pod, for traffic that is sent straight to its address and for naming callers. */
@@ -109,7 +111,16 @@ export interface WaypointEntry {
   readonly addresses: readonly { readonly host: string; readonly port: number }[]
 }
 
-export type Entry = ServiceEntry | EndpointsEntry | RouteTableEntry | WorkloadEntry | WaypointEntry | PolicyEntry
+/** Who may speak for others: every waypoint of the mesh. Present while there are policies. */
+export interface SpeakersEntry {
+  readonly kind: 'speakers'
+  readonly namespace: ''
+  readonly name: 'mesh'
+  /** Namespaces of waypoints, by SPIFFE id. */
+  readonly waypoints: Readonly<Record<string, string>>
+}
+
+export type Entry = ServiceEntry | EndpointsEntry | RouteTableEntry | WorkloadEntry | WaypointEntry | PolicyEntry | SpeakersEntry
 
 /** `kind/…`: see `entryKey`. */
 export type EntryKey = string
@@ -134,6 +145,9 @@ export function endpointsKey(namespace: string, name: string): EntryKey {
 export function waypointKey(namespace: string, name: string): EntryKey {
   return `waypoint/${namespace}/${name}`
 }
+
+/** Key of the one entry of its kind. */
+export const speakersKey: EntryKey = 'speakers//mesh'
 
 /** Key of the AuthorizationPolicy `namespace/name`. */
 export function policyKey(namespace: string, name: string): EntryKey {

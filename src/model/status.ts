@@ -29,6 +29,13 @@ export interface RouteParentStatus {
   readonly conditions: readonly Condition[]
 }
 
+/** One of our entries of a policy's `status.ancestors[]`. Source: GEP-713. */
+export interface PolicyAncestorStatus {
+  readonly ancestorRef: ParentRef
+  readonly controllerName: string
+  readonly conditions: readonly Condition[]
+}
+
 export interface ListenerStatus {
   readonly name: string
   readonly attachedRoutes: number
@@ -39,6 +46,7 @@ export interface ListenerStatus {
 /** The status that an object of ours should have now. */
 export type ObjectStatus =
   | { readonly kind: 'route'; readonly ref: ObjectRef; readonly parents: readonly RouteParentStatus[] }
+  | { readonly kind: 'policy'; readonly ref: ObjectRef; readonly ancestors: readonly PolicyAncestorStatus[] }
   | {
       readonly kind: 'gateway'
       readonly ref: ObjectRef

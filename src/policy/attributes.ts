@@ -12,8 +12,6 @@ export interface Attributes {
   readonly request: RequestAttributes | undefined
   /** Whether the waypoint of the destination's namespace lets it pass: then it has judged what is missing here. */
   readonly judgedByWaypoint?: boolean
-  /** Kind and name of the route that serves it, as in `routeId`; undefined: not known here, or none. */
-  readonly route?: string | undefined
 }
 
 /** A request as it is forwarded. */
@@ -38,9 +36,4 @@ export type Certainty = 'surely' | 'possibly'
 /** The other one: `not` turns every doubt around. */
 export function opposite(certainty: Certainty): Certainty {
   return certainty === 'surely' ? 'possibly' : 'surely'
-}
-
-/** Names a route within its namespace. */
-export function routeId(kind: string, name: string): string {
-  return `${kind}/${name}`
 }

@@ -50,7 +50,7 @@ describe('compilePolicies', () => {
   })
 
   it('lets a partial Allow policy allow, but its absence of a match deny nobody', () => {
-    const some = { entry: policy('allow', 'some', from({ namespaces: ['shop'] })), partial: true }
+    const some = { entry: policy('allow', 'some', from({ namespaces: ['shop'] })), scope: 'partial' } as const
     const other = attributes({ caller: identity('other', 'x') })
     assert.equal(compilePolicies([some]).judge(other).allowed, true)
     assert.equal(compilePolicies([some, { entry: policy('allow', 'nobody') }]).judge(other).allowed, false)
@@ -61,15 +61,15 @@ describe('compilePolicies', () => {
     assert.deepEqual(fits({ broken: true }, attributes()), doubt)
   })
 
-  it('judges a policy of routes only on requests that one of them serves', () => {
-    const entry: PolicyEntry = { ...policy('deny', 'd', {}), routes: [{ kind: 'HTTPRoute', name: 'admin' }] }
-    assert.equal(judge([entry], attributes({ route: 'HTTPRoute/admin' })), false)
-    assert.equal(judge([entry], attributes({ route: 'GRPCRoute/admin' })), true)
-    assert.equal(judge([entry], attributes({ route: '' })), true)
-    // An agent knows no routes: only through the waypoint can it be sure that somebody judged.
-    assert.equal(judge([entry], connection), false)
-    assert.equal(judge([entry], afterWaypoint), true)
-    assert.equal(needsRequests(entry), true)
+  it('lets a policy of routes count against callers where routes are not known, unless the waypoint judged', () => {
+    const allowed = (action: 'allow' | 'deny', what: Attributes): boolean => compilePolicies([{ entry: policy(action, 'p', {}), scope: 'route' }]).judge(what).allowed
+    assert.deepEqual([allowed('deny', connection), allowed('allow', connection)], [false, false])
+    assert.deepEqual([allowed('deny', afterWaypoint), allowed('allow', afterWaypoint)], [true, true])
+  })
+
+  it('knows which policies need requests', () => {
+    assert.equal(needsRequests(policy('allow', 'a', to({ ports: [80] }), from({ namespaces: ['x'] }))), false)
+    assert.equal(needsRequests(policy('allow', 'a', {}, to({ ports: [80], notMethods: ['GET'] }))), true)
   })
 
   it('says what each policy found', () => {

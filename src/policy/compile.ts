@@ -1,6 +1,6 @@
 import { entryKey } from '../model/entries.ts'
 import type { PolicyAction, PolicyEntry, PolicyRule } from '../model/policy.ts'
-import { routeId, type Attributes, type Certainty } from './attributes.ts'
+import type { Attributes, Certainty } from './attributes.ts'
 import { compileOperation, isHttp } from './operation.ts'
 import { compileSource, type Test } from './source.ts'
 
@@ -34,8 +34,8 @@ export interface PolicyFinding {
 
 export interface GuardingPolicy {
   readonly entry: PolicyEntry
-  /** See `ServiceGuard.partial`. */
-  readonly partial?: boolean
+  /** `partial`: see `ServiceGuard.partial`; `route`: see `PortGuard.routePolicies`. */
+  readonly scope?: 'partial' | 'route'
 }
 
 interface CompiledPolicy {
@@ -51,9 +51,9 @@ const nothing: readonly string[] = []
 const unguarded: Verdict = { allowed: true, policy: '', reason: '', audit: nothing }
 const notAllowed: Verdict = { allowed: false, policy: '', reason: 'no Allow policy matches', audit: nothing }
 
-/** Whether one of a policy's rules can be judged only where requests are read, or where routes are known. */
-export function needsRequests({ rules, routes }: PolicyEntry): boolean {
-  return routes !== undefined || rules.some((rule) => rule.to?.some(isHttp) === true)
+/** Whether one of a policy's rules can be judged only where requests are read. */
+export function needsRequests({ rules }: Pick<PolicyEntry, 'rules'>): boolean {
+  return rules.some((rule) => rule.to?.some(isHttp) === true)
 }
 
 /**
@@ -99,31 +99,21 @@ function firstRule({ rules }: CompiledPolicy, attributes: Attributes): number {
   return -1
 }
 
-function compilePolicy({ entry, partial = false }: GuardingPolicy): CompiledPolicy {
+function compilePolicy({ entry, scope }: GuardingPolicy): CompiledPolicy {
   const { namespace, name, action, rules } = entry
   const certainty = action === 'allow' ? 'surely' : 'possibly'
-  const onRoute = routeTest(entry, certainty)
   return {
     name: `${namespace}/${name}`,
     action,
-    partial,
+    partial: scope === 'partial',
     rules: rules.map((rule) => {
       const test = compileRule(rule, certainty)
-      return onRoute === undefined ? test : (attributes) => onRoute(attributes) && test(attributes)
+      // As with requests that can not be read, it counts against the caller that the route is not known.
+      return scope === 'route' ? (attributes) => (certainty === 'surely') === (attributes.judgedByWaypoint === true) && test(attributes) : test
     }),
     verdicts: rules.map((_, at) => ({
       allowed: action === 'allow', policy: `${namespace}/${name}`, reason: `rule ${at} of ${entryKey(entry)} matches`, audit: nothing,
     })),
-  }
-}
-
-/** Where routes are not known a policy of routes is treated as one of requests that can not be read. */
-function routeTest({ routes }: PolicyEntry, certainty: Certainty): Test | undefined {
-  if (routes === undefined) return undefined
-  const wanted = new Set(routes.map(({ kind, name }) => routeId(kind, name)))
-  return ({ route, request, judgedByWaypoint }) => {
-    if (route !== undefined) return wanted.has(route)
-    return request === undefined && (certainty === 'surely') === (judgedByWaypoint === true)
   }
 }
 

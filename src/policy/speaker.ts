@@ -1,3 +1,4 @@
+import { speakersKey } from '../model/entries.ts'
 import type { Identity } from '../model/identity.ts'
 import { formatSpiffeId, parseSpiffeId } from '../model/identity.ts'
 import type { Snapshot } from '../model/snapshot.ts'
@@ -11,11 +12,10 @@ export const routesHeader = 'x-waypoint-routes'
 /** Namespaces of waypoints, by SPIFFE id. They are known from the configuration: a peer can not make itself one. */
 export type Speakers = ReadonlyMap<string, string>
 
-/** Every waypoint of a snapshot. */
+/** Every waypoint that a snapshot tells of. */
 export function speakersOf(snapshot: Snapshot): Speakers {
-  const speakers = new Map<string, string>()
-  for (const entry of snapshot.values()) if (entry.kind === 'waypoint') speakers.set(entry.identity, entry.namespace)
-  return speakers
+  const entry = snapshot.get(speakersKey)
+  return new Map(entry?.kind === 'speakers' ? Object.entries(entry.waypoints) : [])
 }
 
 /** What a tunnel says of itself. */

@@ -1,10 +1,10 @@
-import { endpointsKey, serviceKey, type Entry, type EntryKey, type RouteTableEntry } from '../model/entries.ts'
+import { endpointsKey, serviceKey, speakersKey, type Entry, type EntryKey, type RouteTableEntry } from '../model/entries.ts'
 import type { BackendTarget, Filter } from '../model/route.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 
 /** Who asks for configuration, and so what it may see. */
 export type Subscriber =
-  /** A waypoint: its namespace's Services and routes, and what those routes send traffic to. */
+  /** A waypoint: its namespace's Services, routes and policies, and what those routes send traffic to. */
   | { readonly kind: 'waypoint'; readonly namespace: string }
   /** A workload's entry to the mesh: every destination, but of the routes only its own namespace's consumer level. */
   | { readonly kind: 'entry'; readonly namespace: string }
@@ -28,6 +28,7 @@ export function isIn({ kind, namespace }: Subscriber, entry: Entry): boolean {
     case 'waypoint':
       return entry.kind !== 'workload' && entry.namespace === namespace
     case 'entry':
+      if (entry.kind === 'policy' || entry.kind === 'speakers') return false
       return entry.kind !== 'routes' || (entry.level === 'consumer' && entry.namespace === namespace)
     case 'agent':
       return entry.kind !== 'routes' || entry.level === 'consumer'
@@ -38,12 +39,16 @@ export function isIn({ kind, namespace }: Subscriber, entry: Entry): boolean {
 
 const references = new WeakMap<RouteTableEntry, readonly EntryKey[]>()
 
-/** Keys that come into the slice of the waypoint of `namespace` because this entry sends traffic there; some twice. */
+const speakers: readonly EntryKey[] = [speakersKey]
+
+/** Keys that come into the slice of the waypoint of `namespace` because this entry sends traffic there, or needs them to judge; some twice. */
 export function referencesOf(entry: Entry | undefined, namespace: string): readonly EntryKey[] {
+  if (entry?.kind === 'service' && entry.guard !== undefined && entry.namespace === namespace) return speakers
   if (entry?.kind !== 'routes' || entry.namespace !== namespace) return []
   let found = references.get(entry)
   if (found === undefined) {
     found = [entry.service, ...targetsOf(entry)].flatMap((each) => [serviceKey(each.namespace, each.name), endpointsKey(each.namespace, each.name)])
+    found = [...found, ...(entry.via ?? [])]
     references.set(entry, found)
   }
   return found

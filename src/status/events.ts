@@ -3,6 +3,7 @@ import type { KubeObject } from '../kube/object.ts'
 import { describeRef } from '../model/refs.ts'
 import type { ObjectStatus, Warning } from '../model/status.ts'
 import { conditionOf } from './conditions.ts'
+import { entryList } from './entries.ts'
 import { listOf, recordOf, sameJson, textOf, type JsonRecord } from './json.ts'
 import { clip, digest, microTime } from './text.ts'
 
@@ -109,13 +110,15 @@ interface Place {
 /** The lists of conditions in a status that are ours. What is gone from it, with its parentRef or listener, is not told. */
 function places(before: JsonRecord, after: JsonRecord, wanted: ObjectStatus): readonly Place[] {
   switch (wanted.kind) {
-    case 'route': {
-      const was = listOf(before['parents']).map(recordOf)
-      return listOf(after['parents']).map(recordOf).flatMap((entry) => {
-        const ours = wanted.parents.some(({ controllerName }) => controllerName === entry['controllerName'])
+    case 'route':
+    case 'policy': {
+      const { field, refField, entries } = entryList(wanted)
+      const was = listOf(before[field]).map(recordOf)
+      return listOf(after[field]).map(recordOf).flatMap((entry) => {
+        const ours = entries.some(({ controllerName }) => controllerName === entry['controllerName'])
         if (!ours) return []
-        const same = was.find((each) => each['controllerName'] === entry['controllerName'] && sameJson(each['parentRef'], entry['parentRef']))
-        return [{ place: describeParent(recordOf(entry['parentRef'])), was: listOf(same?.['conditions']), is: listOf(entry['conditions']) }]
+        const same = was.find((each) => each['controllerName'] === entry['controllerName'] && sameJson(each[refField], entry[refField]))
+        return [{ place: describeReference(wanted.kind, recordOf(entry[refField])), was: listOf(same?.['conditions']), is: listOf(entry['conditions']) }]
       })
     }
     case 'gateway': {
@@ -179,6 +182,8 @@ function isBad(
     case 'PartiallyInvalid':
     case 'AppliesToAllNamespaces':
       return true
+    case 'Enforced':
+      return is['reason'] !== 'Pending'
     case 'Programmed':
       if (kind === 'route') return is['reason'] !== 'Pending'
       // A listener's follows from the Gateway's, and one that is not accepted has been told.
@@ -208,9 +213,9 @@ function noteOf(place: string, type: string, condition: JsonRecord | undefined):
   return place === '' || type === 'ResolvedRefs' || type === 'PartiallyInvalid' ? message : `${place}: ${message}`
 }
 
-function describeParent(ref: JsonRecord): string {
+function describeReference(kind: 'route' | 'policy', ref: JsonRecord): string {
   const named = describeRef({ group: '', kind: textOf(ref['kind']), namespace: textOf(ref['namespace']), name: textOf(ref['name']) })
   const port = typeof ref['port'] === 'number' ? ` port ${ref['port']}` : ''
   const section = ref['sectionName'] === undefined ? '' : ` section ${textOf(ref['sectionName'])}`
-  return `parent ${named}${port}${section}`
+  return `${kind === 'route' ? 'parent' : 'target'} ${named}${port}${section}`
 }

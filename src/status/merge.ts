@@ -1,10 +1,11 @@
-import type { Condition, ListenerStatus, ObjectStatus, ParentRef, RouteParentStatus } from '../model/status.ts'
+import type { Condition, ListenerStatus, ObjectStatus, ParentRef } from '../model/status.ts'
 import { conditionOf, mergeConditions } from './conditions.ts'
+import { entryList, type EntryList, type NamedEntry } from './entries.ts'
 import { listOf, recordOf, sameJson, textOf, type JsonRecord } from './json.ts'
 
 /** What a merge must know besides the two statuses. */
 export interface MergeContext {
-  /** `domain/name`; entries of `status.parents[]` with another name are not touched. */
+  /** `domain/name`; entries of `status.parents[]` and `status.ancestors[]` with another name are not touched. */
   readonly controllerName: string
   /** Milliseconds since the Unix epoch. */
   readonly nowMs: number
@@ -13,7 +14,7 @@ export interface MergeContext {
 /**
  * The whole status that an object should have.
  *
- * Route: only entries with our controller's name are touched; those whose parentRef is not wanted go. Gateway: conditions,
+ * Route, policy: only entries with our controller's name are touched; those whose parentRef or ancestorRef is not wanted go. Gateway: conditions,
  * addresses and listeners are set. GatewayClass: conditions and `supportedFeatures`, sorted. All else stays as it stands,
  * conditions with another's domain included. `lastTransitionTime` moves only when the condition's status does.
  * @param current the object's `status` in the cluster, unchecked
@@ -36,11 +37,12 @@ export function withoutPassing(current: unknown, wanted: ObjectStatus, controlle
   const status = recordOf(current)
   switch (wanted.kind) {
     case 'route': {
-      const parents = keep(wanted.parents, (parent) => {
-        const before = listOf(status['parents']).map(recordOf).find((each) => isEntryOf(each, parent.parentRef, controllerName))
-        return steady(before?.['conditions'], parent)
-      })
+      const parents = keep(wanted.parents, (parent) => steady(conditionsOf(status, 'parents', 'parentRef', parent.parentRef, controllerName), parent))
       return parents === wanted.parents ? wanted : { ...wanted, parents }
+    }
+    case 'policy': {
+      const ancestors = keep(wanted.ancestors, (ancestor) => steady(conditionsOf(status, 'ancestors', 'ancestorRef', ancestor.ancestorRef, controllerName), ancestor))
+      return ancestors === wanted.ancestors ? wanted : { ...wanted, ancestors }
     }
     case 'gateway': {
       const listeners = keep(wanted.listeners, (listener) => steady(listenerOf(status, listener.name)['conditions'], listener))
@@ -57,7 +59,10 @@ function wantedFields(status: JsonRecord, wanted: ObjectStatus, { controllerName
     mergeConditions(current, of.conditions, { controllerName, plainTypes }, nowMs)
   switch (wanted.kind) {
     case 'route':
-      return { parents: mergeParents(listOf(status['parents']), wanted.parents, controllerName, (current, of) => conditions(current, of, true)) }
+    case 'policy': {
+      const list = entryList(wanted)
+      return { [list.field]: mergeEntries(listOf(status[list.field]), list, controllerName, (current, of) => conditions(current, of, true)) }
+    }
     case 'gateway':
       return {
         addresses: wanted.addresses,
@@ -75,13 +80,13 @@ function wantedFields(status: JsonRecord, wanted: ObjectStatus, { controllerName
 }
 
 /** Entries that stay keep their place, others' entries are the same objects as before, and new ones come last. */
-function mergeParents(
+function mergeEntries(
   current: readonly unknown[],
-  wanted: readonly RouteParentStatus[],
+  { entries, refField }: EntryList,
   controllerName: string,
-  conditions: (current: unknown, of: RouteParentStatus) => readonly unknown[],
+  conditions: (current: unknown, of: NamedEntry) => readonly unknown[],
 ): readonly unknown[] {
-  const left = [...wanted]
+  const left = [...entries]
   const merged: unknown[] = []
   for (const each of current) {
     const before = recordOf(each)
@@ -89,16 +94,21 @@ function mergeParents(
       merged.push(each)
       continue
     }
-    const at = left.findIndex(({ parentRef }) => isEntryOf(before, parentRef, controllerName))
+    const at = left.findIndex(({ ref }) => isEntryOf(before, refField, ref, controllerName))
     const [entry] = at === -1 ? [] : left.splice(at, 1)
     if (entry !== undefined) merged.push({ ...before, conditions: conditions(before['conditions'], entry) })
   }
-  for (const entry of left) merged.push({ parentRef: entry.parentRef, controllerName, conditions: conditions([], entry) })
+  for (const entry of left) merged.push({ [refField]: entry.ref, controllerName, conditions: conditions([], entry) })
   return merged
 }
 
-function isEntryOf(entry: JsonRecord, parentRef: ParentRef, controllerName: string): boolean {
-  return entry['controllerName'] === controllerName && sameJson(withDefaults(recordOf(entry['parentRef'])), withDefaults({ ...parentRef }))
+/** The conditions of our entry about a reference; undefined if there is none. */
+function conditionsOf(status: JsonRecord, field: EntryList['field'], refField: EntryList['refField'], ref: ParentRef, controllerName: string): unknown {
+  return listOf(status[field]).map(recordOf).find((each) => isEntryOf(each, refField, ref, controllerName))?.['conditions']
+}
+
+function isEntryOf(entry: JsonRecord, refField: EntryList['refField'], ref: ParentRef, controllerName: string): boolean {
+  return entry['controllerName'] === controllerName && sameJson(withDefaults(recordOf(entry[refField])), withDefaults({ ...ref }))
 }
 
 /** The API server fills these in, in the spec as in the status; a parentRef that was kept without them is the same one. */

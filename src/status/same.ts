@@ -1,4 +1,4 @@
-import type { Condition, ListenerStatus, ObjectStatus, ParentRef, RouteParentStatus } from '../model/status.ts'
+import type { Condition, ListenerStatus, ObjectStatus, ParentRef, PolicyAncestorStatus, RouteParentStatus } from '../model/status.ts'
 import { sameJson } from './json.ts'
 
 /**
@@ -8,6 +8,7 @@ import { sameJson } from './json.ts'
 export function sameStatus(a: ObjectStatus, b: ObjectStatus): boolean {
   if (a === b) return true
   if (a.kind === 'route') return b.kind === 'route' && all(a.parents, b.parents, sameParent)
+  if (a.kind === 'policy') return b.kind === 'policy' && all(a.ancestors, b.ancestors, sameAncestor)
   if (a.kind === 'gateway' && b.kind === 'gateway') {
     return all(a.conditions, b.conditions, sameCondition) && all(a.listeners, b.listeners, sameListener) && sameJson(a.addresses, b.addresses)
   }
@@ -16,6 +17,10 @@ export function sameStatus(a: ObjectStatus, b: ObjectStatus): boolean {
 
 function sameParent(a: RouteParentStatus, b: RouteParentStatus): boolean {
   return a.controllerName === b.controllerName && sameParentRef(a.parentRef, b.parentRef) && all(a.conditions, b.conditions, sameCondition)
+}
+
+function sameAncestor(a: PolicyAncestorStatus, b: PolicyAncestorStatus): boolean {
+  return a.controllerName === b.controllerName && sameParentRef(a.ancestorRef, b.ancestorRef) && all(a.conditions, b.conditions, sameCondition)
 }
 
 function sameParentRef(a: ParentRef, b: ParentRef): boolean {

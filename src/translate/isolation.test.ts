@@ -65,7 +65,8 @@ describe('one bad object', function () {
           const set = swap(resourceSetOf([...objects, ...others]), good, bad)
           const { snapshot, statuses } = translate(set, options)
           const alone = translate(resourceSetOf(objects), options)
-          for (const [key, entry] of alone.snapshot) assert.deepEqual(snapshot.get(key), entry, key)
+          // Which waypoints there are is said of all namespaces at once.
+          for (const [key, entry] of alone.snapshot) if (entry.kind !== 'speakers') assert.deepEqual(snapshot.get(key), entry, key)
           const ofOthers = new Set(alone.statuses.map(({ ref }) => `${ref.kind} ${ref.namespace}/${ref.name}`))
           const kept = statuses.filter(({ ref }) => ofOthers.has(`${ref.kind} ${ref.namespace}/${ref.name}`))
           assert.deepEqual(kept, alone.statuses)

@@ -28,18 +28,20 @@ export interface TranslateOptions {
    * and workloads say which ones agents shall capture.
    */
   readonly nodeAgent?: boolean | 'reported'
+  /** The namespace of the installation, whose MTLSPolicies without a selector are about the whole mesh; default `waymark-system`. */
+  readonly rootNamespace?: string
   /** What keeps a waypoint from being made or changed, by `namespace/name` of its Gateway, in words for its status. */
   readonly infraProblems?: ReadonlyMap<NamespacedName, string>
 }
 
 /** The options that stay the same while a process lives, with their defaults. */
-export type FixedOptions = Required<Pick<TranslateOptions, 'trustDomain' | 'hbonePort' | 'nodeAgent'>>
+export type FixedOptions = Required<Pick<TranslateOptions, 'trustDomain' | 'hbonePort' | 'nodeAgent' | 'rootNamespace'>>
 
 /** What the objects mean. */
 export interface Translation {
   /** In key order. */
   readonly snapshot: Snapshot
-  /** In the order GatewayClass, Gateway, routes by kind, and by `namespace/name` within each. */
+  /** In the order GatewayClass, Gateway, routes by kind, policies, and by `namespace/name` within each. */
   readonly statuses: readonly ObjectStatus[]
   readonly warnings: readonly Warning[]
   /** What must run, one for each active waypoint, by namespace. */

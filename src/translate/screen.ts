@@ -4,8 +4,8 @@ import type { NamespacedName } from '../model/refs.ts'
 import type { Warning } from '../model/status.ts'
 import { sentences } from './conditions.ts'
 import { keepLast, perObject } from './memo.ts'
-import { shaped } from './shape.ts'
-import { infrastructureShape, kindShapes, metadataShape, parentRefsShape, statusShapes } from './shapes.ts'
+import { shaped, type Shape } from './shape.ts'
+import { infrastructureShape, kindShapes, metadataShape, parentRefsShape, selectorShape, statusShapes, targetRefsShape } from './shapes.ts'
 
 /** The objects of a set as translation can read them. */
 export interface Screened {
@@ -31,9 +31,12 @@ export function faultOf(object: object): string | undefined {
 
 const routeKinds: ReadonlySet<ResourceKind> = new Set(['HTTPRoute', 'GRPCRoute', 'TLSRoute', 'TCPRoute'] as const)
 
+/** Kinds that say in their own status why they can not be read. */
+const tellingKinds: ReadonlySet<ResourceKind> = new Set([...routeKinds, 'AuthorizationPolicy', 'MTLSPolicy'])
+
 /**
  * Keeps objects of an unexpected shape away from the rest, so that one of them can not harm the others: a route is reduced to its
- * parentRefs, so that its status can say what is wrong, a Gateway to one without listeners, anything else is left out with a warning.
+ * parentRefs and a policy to what it is about, so that their status can say what is wrong, a Gateway to one without listeners, anything else is left out with a warning.
  */
 export function createScreen(): (resources: ResourceSet) => Screened {
   const screens = new Map((Object.keys(kinds) as ResourceKind[]).map((kind) => [kind, screenOf(kind)]))
@@ -85,7 +88,7 @@ function judgeObject(kind: ResourceKind, given: Resource): Judged {
   const { name, namespace } = (isMap(given.metadata) ? given.metadata : {}) as { readonly name?: unknown; readonly namespace?: unknown }
   const ref = { group: kinds[kind].group, kind, namespace: typeof namespace === 'string' ? namespace : '', name: typeof name === 'string' ? name : '' }
   // What stands in a status needs no warning beside it.
-  const warning = head !== undefined && routeKinds.has(kind) ? undefined : {
+  const warning = head !== undefined && tellingKinds.has(kind) ? undefined : {
     ref, field: '', message: `${message}; it is ${head === undefined ? 'left out' : 'not read any further'}`,
     advice: 'mend that, and see that the cluster\'s resource definitions are those that this version knows: waymark check',
   }
@@ -112,6 +115,14 @@ function headOf(kind: ResourceKind, given: Resource): Resource | undefined {
     const parentRefs = shaped(spec['parentRefs'] ?? [], parentRefsShape, ['spec', 'parentRefs'], problems)
     return problems.length > 0 ? undefined : withStatus(kind, { ...base, spec: { parentRefs, rules: [] } } as unknown as Resource)
   }
+  // What is not known of a policy's reach it is taken to reach.
+  const part = (name: string, shape: Shape): object => {
+    const faults: string[] = []
+    const value = spec[name] === undefined ? undefined : shaped(spec[name], shape, ['spec', name], faults)
+    return value === undefined || faults.length > 0 ? {} : { [name]: value }
+  }
+  if (kind === 'AuthorizationPolicy') return { ...base, spec: { ...part('targetRefs', targetRefsShape), ...part('selector', selectorShape) } } as unknown as Resource
+  if (kind === 'MTLSPolicy') return { ...base, spec: { mode: 'Strict', ...part('selector', selectorShape) } } as unknown as Resource
   if (kind === 'Gateway' && typeof spec['gatewayClassName'] === 'string') {
     return withStatus(kind, { ...base, spec: { gatewayClassName: spec['gatewayClassName'], listeners: [] } } as unknown as Resource)
   }

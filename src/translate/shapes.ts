@@ -59,19 +59,35 @@ const grpcRule = fields({
 })
 const l4Rules = list(fields({ backendRefs: list(fields(weighted, 'name')) }))
 
-const selector = fields({ matchLabels: labels, matchExpressions: list(fields({ key: 'text', operator: 'text', values: list('text') }, 'key', 'operator')) })
+/** Source: metav1.LabelSelector. */
+export const selectorShape: Shape = fields({ matchLabels: labels, matchExpressions: list(fields({ key: 'text', operator: 'text', values: list('text') }, 'key', 'operator')) })
 const listener = fields(
   {
     name: 'text',
     port: 'port',
     protocol: 'text',
-    allowedRoutes: fields({ namespaces: fields({ from: 'text', selector }), kinds: list(fields({ group: 'text', kind: 'text' }, 'kind')) }),
+    allowedRoutes: fields({ namespaces: fields({ from: 'text', selector: selectorShape }), kinds: list(fields({ group: 'text', kind: 'text' }, 'kind')) }),
   },
   'name', 'port', 'protocol',
 )
 
 /** Source: GEP-1867. */
 export const infrastructureShape: Shape = fields({ labels, annotations: labels, parametersRef: fields({ group: 'text', kind: 'text', name: 'text' }, 'group', 'kind', 'name') })
+
+/** What of a policy says what it is about. */
+export const targetRefsShape: Shape = list(fields({ group: 'text', kind: 'text', name: 'text' }, 'group', 'kind', 'name'))
+
+const texts = list('text')
+const source = fields({
+  namespaces: texts, notNamespaces: texts, serviceAccounts: texts, notServiceAccounts: texts, spiffeIds: texts, notSpiffeIds: texts, cidrs: texts, notCidrs: texts,
+})
+const paths = list(fields({ type: 'text', value: 'text' }, 'value'))
+const calls = list(fields({ service: 'text', method: 'text' }))
+const operation = fields({
+  ports: list('port'), notPorts: list('port'), methods: texts, notMethods: texts, paths, notPaths: paths, hosts: texts, notHosts: texts,
+  headers: values, notHeaders: values, grpc: calls, notGrpc: calls,
+})
+const authorizationRules = list(fields({ from: list(source), to: list(operation) }))
 
 const grantFrom = fields({ group: 'text', kind: 'text', namespace: 'text' }, 'group', 'kind', 'namespace')
 const servicePort = fields({ name: 'text', port: 'port', protocol: 'text', targetPort: 'port or name', appProtocol: 'text' }, 'port')
@@ -100,6 +116,8 @@ export const kindShapes: { readonly [K in ResourceKind]?: KindShape } = {
   TLSRoute: route(l4Rules),
   TCPRoute: route(l4Rules),
   ReferenceGrant: kind({ spec: fields({ from: list(grantFrom), to: list(fields({ group: 'text', kind: 'text', name: 'text' }, 'group', 'kind')) }, 'from', 'to') }, 'spec'),
+  AuthorizationPolicy: kind({ spec: fields({ targetRefs: targetRefsShape, selector: selectorShape, action: 'text', rules: authorizationRules }) }, 'spec'),
+  MTLSPolicy: kind({ spec: fields({ selector: selectorShape, mode: 'text' }, 'mode') }, 'spec'),
   Namespace: kind({}),
   Service: kind({
     spec: fields({ type: 'text', clusterIP: 'text', clusterIPs: list('text'), ports: list(servicePort), publishNotReadyAddresses: 'flag' }),

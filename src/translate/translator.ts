@@ -1,4 +1,6 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { ResourceSet } from '../api/resources.ts'
+import { install } from '../model/install.ts'
 import type { Warning } from '../model/status.ts'
 import { serviceOfSlice } from './endpoints.ts'
 import { labelWarnings } from './labels.ts'
@@ -23,9 +25,10 @@ export function createTranslator(): Translator {
   let fixed: FixedOptions | undefined
   let run: Translator | undefined
   return (resources, options) => {
-    const { trustDomain, hbonePort = meshPort, nodeAgent = true } = options
-    if (run === undefined || fixed?.trustDomain !== trustDomain || fixed.hbonePort !== hbonePort || fixed.nodeAgent !== nodeAgent) {
-      fixed = { trustDomain, hbonePort, nodeAgent }
+    const { trustDomain, hbonePort = meshPort, nodeAgent = true, rootNamespace = install.namespace } = options
+    const now = { trustDomain, hbonePort, nodeAgent, rootNamespace }
+    if (run === undefined || !isDeepStrictEqual(fixed, now)) {
+      fixed = now
       run = createStages(fixed)
     }
     const stages = run
@@ -56,8 +59,8 @@ function createStages(fixed: FixedOptions): Translator {
     const waypoints = readWaypoints(GatewayClass, Gateway, Namespace, ConfigMap)
     const sources = { services: Service, slices: groupSlices(EndpointSlice), options }
     const routes = readRoutes(resources, services, waypoints)
-    const { snapshot, warnings: ofSlices } = makeSnapshot(resources, { services: services.sorted, waypoints, tables: routes.tables, changedTables: routes.changedTables, sources })
-    const statuses = makeStatuses(resources, { waypoints, routes, sources, options })
+    const { snapshot, policies, warnings: ofSlices } = makeSnapshot(resources, { services, waypoints, tables: routes.tables, changedTables: routes.changedTables, sources })
+    const statuses = makeStatuses(resources, { waypoints, routes, policies, sources, options })
     const warnings = [
       ...misshapen, ...warnOfLabels(Namespace, Pod, Service), ...services.warnings, ...waypoints.warnings, ...routes.warnings, ...ofSlices,
     ]

@@ -9,7 +9,7 @@ import { implicitInfra, readInfra } from './infra.ts'
 import { waypointLabel } from './labels.ts'
 import { readListener, type ListenerInfo } from './listeners.ts'
 import { meshPort, type SocketAddress } from './options.ts'
-import { compareAge } from './order.ts'
+import { compareAge, compareText } from './order.ts'
 
 /** The class of the Gateways that this mesh makes waypoints for. */
 export const waypointClass = 'waypoint'
@@ -113,7 +113,8 @@ export function waypointAdvice(waypoints: Waypoints, namespace: string): string 
   if (waypoints.foreignController !== undefined) {
     return `GatewayClass ${waypointClass} belongs to ${waypoints.foreignController}, so this mesh makes no waypoints`
   }
-  const refused = [...waypoints.gateways.values()].find((info) => info.namespace === namespace)
+  // The first by name: the order of the map is not the objects' own.
+  const [refused] = [...waypoints.gateways.values()].filter((info) => info.namespace === namespace).sort((a, b) => compareText(a.name, b.name))
   if (refused !== undefined) {
     const command = `kubectl describe gateway -n ${namespace} ${refused.name}`
     return `Gateway ${refused.key} is not accepted; see why: ${command}`

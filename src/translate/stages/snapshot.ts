@@ -1,7 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Pod } from '../../api/core.ts'
 import type { ResourceSet } from '../../api/resources.ts'
-import { entryKey, type Entry, type EntryKey } from '../../model/entries.ts'
+import { entryKey, speakersKey, type Entry, type EntryKey, type ServiceEntry, type WorkloadEntry } from '../../model/entries.ts'
+import { namespacedName } from '../../model/refs.ts'
 import type { Snapshot } from '../../model/snapshot.ts'
 import type { Warning } from '../../model/status.ts'
 import { endpointsEntry, sliceWarnings, type EndpointsView } from '../endpoints.ts'
@@ -14,12 +15,13 @@ import { serviceEntry, type ServiceInfo, type ServiceView } from '../services.ts
 import { waypointAddresses, type AddressSources } from '../waypoint-addresses.ts'
 import { waypointEntry } from '../waypoints.ts'
 import { workloadEntry, type WorkloadView } from '../workloads.ts'
+import { createPolicyStage, type Policies } from './policies.ts'
+import type { Services } from './services.ts'
 import type { AllWaypoints } from './waypoints.ts'
 
 /** What a snapshot is made from. */
 export interface SnapshotParts {
-  /** In name order. */
-  readonly services: readonly ServiceInfo[]
+  readonly services: Pick<Services, 'byKey' | 'sorted'>
   readonly waypoints: AllWaypoints
   readonly tables: Tables
   /** Those that are not as they were at the last time. */
@@ -29,6 +31,7 @@ export interface SnapshotParts {
 
 interface SnapshotResult {
   readonly snapshot: Snapshot
+  readonly policies: Policies
   readonly warnings: readonly Warning[]
 }
 
@@ -42,15 +45,52 @@ export function createSnapshotStage(fixed: FixedOptions): (resources: ResourceSe
   const services = createServicesSection()
   const waypoints = createWaypointsSection(fixed)
   const workloads = createWorkloadsSection(fixed)
+  const readPolicies = createPolicyStage(fixed)
+  const guarded = { tables: createAdding(), services: createAdding(), workloads: createAdding() }
+  const policyPair = perObject(({ key, entry }: Policies['entries'][number]): Pair => [key, entry])
+  const speakersPair = perObject((entry: Entry): Pair => [speakersKey, entry])
   const readMembers = createMemberStage()
   const join = createJoin()
   return (resources, parts) => {
     const { Pod, Namespace } = resources
     const members = readMembers(Namespace)
-    const { pairs, warnings } = endpoints(parts.services, parts.sources.slices, Pod, members)
+    const { pairs, warnings } = endpoints(parts.services.sorted, parts.sources.slices, Pod, members)
+    const [ofTables, ofServices, ofWorkloads] = [tables(parts.tables), services(parts), workloads(Pod, members)]
+    const policies = readPolicies({ resources, services: parts.services, waypoints: parts.waypoints, tables: parts.tables, endpoints: pairs, workloads: ofWorkloads })
+    const byName = ({ namespace, name }: { readonly namespace: string; readonly name: string }): string => namespacedName(namespace, name)
     // Sections stand in the order of their keys' first word.
-    const snapshot = join([pairs, tables(parts.tables), services(parts), waypoints(parts), workloads(Pod, members)])
-    return { snapshot, warnings }
+    const snapshot = join([
+      pairs,
+      policies.entries.map(policyPair),
+      guarded.tables(ofTables, policies.tables, ([key]) => key, (facts) => facts),
+      guarded.services(ofServices, policies.services, ([, entry]) => byName(entry as ServiceEntry), (facts) => facts),
+      policies.speakers === undefined ? none : [speakersPair(policies.speakers)],
+      waypoints(parts),
+      guarded.workloads(ofWorkloads, policies.pods, ([, entry]) => byName(entry as WorkloadEntry), (facts) => facts),
+    ])
+    return { snapshot, policies, warnings }
+  }
+}
+
+/**
+ * Adds to entries what policies say of them. The same fact about the same entry gives the same pair as before; without facts the
+ * section stays as it is.
+ */
+function createAdding(): <Fact extends object>(
+  pairs: readonly Pair[], facts: ReadonlyMap<string, Fact>, nameOf: (pair: Pair) => string, fieldsOf: (fact: Fact) => object,
+) => readonly Pair[] {
+  const known = new WeakMap<Pair, { readonly fact: object; readonly pair: Pair }>()
+  return (pairs, facts, nameOf, fieldsOf) => {
+    if (facts.size === 0) return pairs
+    return pairs.map((pair) => {
+      const fact = facts.get(nameOf(pair))
+      if (fact === undefined) return pair
+      const found = known.get(pair)
+      if (found?.fact === fact) return found.pair
+      const made: Pair = [pair[0], { ...pair[1], ...fieldsOf(fact) }]
+      known.set(pair, { fact, pair: made })
+      return made
+    })
   }
 }
 
@@ -144,7 +184,7 @@ function createServicesSection(): (parts: SnapshotParts) => readonly Pair[] {
         return table?.waypoint === undefined ? undefined : table.routes[0].route.kind
       },
     }
-    return keep(read(services, view, [waypoints.serving], ({ ports }) => ports.some(({ producerKey }) => changedTables.has(producerKey))))
+    return keep(read(services.sorted, view, [waypoints.serving], ({ ports }) => ports.some(({ producerKey }) => changedTables.has(producerKey))))
   }
 }
 

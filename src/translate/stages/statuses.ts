@@ -11,6 +11,7 @@ import { compareNames, compareText } from '../order.ts'
 import { listenersOf, routeStatus, type StatusView } from '../route-status.ts'
 import { statusAddresses, type AddressSources } from '../waypoint-addresses.ts'
 import { waypointAdvice } from '../waypoints.ts'
+import type { Policies } from './policies.ts'
 import type { Routes } from './routes.ts'
 import type { AllWaypoints } from './waypoints.ts'
 
@@ -18,6 +19,7 @@ import type { AllWaypoints } from './waypoints.ts'
 export interface StatusParts {
   readonly waypoints: AllWaypoints
   readonly routes: Routes
+  readonly policies: Policies
   readonly sources: AddressSources
   readonly options: TranslateOptions
 }
@@ -33,7 +35,7 @@ export function createStatusStage(): (resources: ResourceSet, parts: StatusParts
   let consumers: ReadonlyMap<string, readonly string[]> = new Map()
   let ready: ReadonlyMap<string, true> | undefined
   let gateways: ReadonlyMap<string, ObjectStatus> = new Map()
-  return (resources, { waypoints, routes, sources, options }) => {
+  return (resources, { waypoints, routes, policies, sources, options }) => {
     consumers = consumersByPort(routes.tables, consumers)
     ready = options.readyWaypoints === undefined ? undefined : keepMap(ready ?? new Map<string, true>(), new Map([...options.readyWaypoints].map((key) => [key, true])))
     const view: StatusView = {
@@ -59,6 +61,11 @@ export function createStatusStage(): (resources: ResourceSet, parts: StatusParts
     }
     gateways = keepEqual(gateways, ofGateways)
     const ofClasses = sortClasses(resources.GatewayClass).values.map(classStatus).filter((status) => status !== undefined)
-    return [...ofClasses, ...gateways.values(), ...ofRoutes]
+    const ofPolicies = policies.statuses({
+      ready: view.ready,
+      advice: view.advice,
+      hasRoute: (kind, key) => (kind === 'HTTPRoute' || kind === 'GRPCRoute') && resources[kind].has(key),
+    })
+    return [...ofClasses, ...gateways.values(), ...ofRoutes, ...ofPolicies]
   }
 }

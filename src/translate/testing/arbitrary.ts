@@ -177,6 +177,30 @@ export function arbitraryObject(namespaces: readonly [string, ...string[]]): fc.
     spec: { from: [{ group: 'gateway.networking.k8s.io', kind: drawn.kind, namespace: drawn.from }], to: [{ group: '', kind: 'Service' }] },
   }))
 
+  const target = fc.oneof(
+    fc.record({ group: fc.constant(''), kind: fc.constant('Service'), name }),
+    fc.record({ group: fc.constant('gateway.networking.k8s.io'), kind: fc.constantFrom('Gateway', 'HTTPRoute', 'GRPCRoute'), name: fc.constantFrom(...names, 'waypoint') }),
+  )
+  const aimed = fc.oneof(
+    fc.constant({}),
+    fc.record({ targetRefs: fc.array(target, { minLength: 1, maxLength: 2 }) }),
+    fc.constant({ selector: { matchLabels: { 'waymark.dev/mesh': 'disabled' } } }),
+    fc.constant({ selector: { matchExpressions: [{ key: 'app', operator: 'DoesNotExist' }] } }),
+  )
+  const authorization = fc.record({
+    action: fc.constantFrom('Allow', 'Deny', 'Audit'),
+    rules: fc.array(fc.record({
+      from: fc.array(fc.record({ namespaces: fc.array(namespace, { minLength: 1, maxLength: 2 }) }), { minLength: 1, maxLength: 1 }),
+      to: fc.array(fc.constantFrom<object>({ ports: [80] }, { methods: ['GET'] }, { paths: [{ type: 'RegularExpression', value: '(' }] }), { minLength: 1, maxLength: 2 }),
+    }, { requiredKeys: [] }), { maxLength: 2 }),
+  }, { requiredKeys: ['action'] })
+  const authorizationPolicy = fc.record({ metadata, aimed, spec: authorization }).map((drawn) => ({
+    apiVersion: 'policy.waymark.dev/v1alpha1', kind: 'AuthorizationPolicy', metadata: drawn.metadata, spec: { ...drawn.aimed, ...drawn.spec },
+  }))
+  const mtlsPolicy = fc.record({ metadata, aimed, mode: fc.constantFrom('Strict', 'Permissive') }).map((drawn) => ({
+    apiVersion: 'policy.waymark.dev/v1alpha1', kind: 'MTLSPolicy', metadata: drawn.metadata, spec: { mode: drawn.mode, ...('selector' in drawn.aimed ? drawn.aimed : {}) },
+  }))
+
   // Drawn objects have the right shape by construction; some break rules that only the API server's validation knows.
   return fc.oneof(
     { weight: 3, arbitrary: service },
@@ -189,5 +213,7 @@ export function arbitraryObject(namespaces: readonly [string, ...string[]]): fc.
     { weight: 1, arbitrary: pod },
     { weight: 1, arbitrary: slice },
     { weight: 1, arbitrary: grant },
+    { weight: 2, arbitrary: authorizationPolicy },
+    { weight: 1, arbitrary: mtlsPolicy },
   ).map((drawn) => structuredClone(drawn)) as unknown as fc.Arbitrary<Resource>
 }

@@ -18,7 +18,7 @@ interface OptionsDocument {
 }
 
 /** What a `# show:` line can choose; without one everything but `infra` is. */
-const sections = ['service', 'endpoints', 'routes', 'workload', 'waypoint', 'statuses', 'infra', 'warnings'] as const
+const sections = ['service', 'endpoints', 'policy', 'routes', 'workload', 'waypoint', 'speakers', 'statuses', 'infra', 'warnings'] as const
 /** Without a `# show:` line, what is the same for every waypoint stays out. */
 const usual = sections.filter((section) => section !== 'infra')
 
@@ -75,6 +75,8 @@ function renderStatus(status: ObjectStatus): unknown {
   switch (status.kind) {
     case 'route':
       return status.parents.map(({ parentRef, conditions }) => ({ parentRef, conditions: conditions.map(renderCondition) }))
+    case 'policy':
+      return status.ancestors.map(({ ancestorRef, conditions }) => ({ ancestorRef, conditions: conditions.map(renderCondition) }))
     case 'gateway':
       return {
         addresses: status.addresses,

@@ -65,6 +65,7 @@ export async function startMesh(namespaces: readonly string[], ...objects: reado
 
 function conditionsOf(statuses: readonly ObjectStatus[], kind: string, key: string): readonly string[] {
   const found = statuses.find(({ ref }) => ref.kind === kind && `${ref.namespace}/${ref.name}` === key)
-  const conditions = found === undefined ? [] : found.kind === 'route' ? (found.parents[0]?.conditions ?? []) : found.conditions
+  if (found === undefined) return []
+  const conditions = found.kind === 'route' ? (found.parents[0]?.conditions ?? []) : found.kind === 'policy' ? (found.ancestors[0]?.conditions ?? []) : found.conditions
   return conditions.map(({ type, status, reason }) => `${type}=${status}/${reason}`)
 }
