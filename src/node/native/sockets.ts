@@ -63,7 +63,8 @@ function connectingSocket(namespace: Namespace, mark: number, { host, port, from
   if (addressBytes(host).length !== (inet6 ? 16 : 4) || (from !== undefined && isIPv6(from) !== inet6)) throw new NetworkError('EINVAL', about, 'source and target are of different families')
   const fd = makeIn(namespace, inet6 ? family.inet6 : family.inet)
   try {
-    libc.setOption(fd, option.mark, mark)
+    // Setting one needs rights, also if it is none.
+    if (mark !== 0) libc.setOption(fd, option.mark, mark)
     libc.setOption(fd, option.noDelay, 1)
     if (from !== undefined) {
       libc.setOption(fd, inet6 ? option.transparent6 : option.transparent4, 1)

@@ -55,7 +55,7 @@ export function decodeAnswers(datagram: Buffer): readonly Answer[] {
     const length = datagram.readUInt32LE(at)
     if (length < 16 || at + length > datagram.length) break
     // NLMSG_ERROR: the negative errno follows the header.
-    if (datagram.readUInt16LE(at + 4) === 2 && length >= 20) answers.push({ sequence: datagram.readUInt32LE(at + 8), errno: -datagram.readInt32LE(at + 16) })
+    if (datagram.readUInt16LE(at + 4) === 2 && length >= 20) answers.push({ sequence: datagram.readUInt32LE(at + 8), errno: Math.abs(datagram.readInt32LE(at + 16)) })
     at += padded(length)
   }
   return answers
