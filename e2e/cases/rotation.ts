@@ -26,15 +26,26 @@ export const cases = defineCases([
     svidLifetimeSeconds: shortLifetimeSeconds,
     limitSeconds: 6 * shortLifetimeSeconds,
     run: async (context) => {
-      const { client, url, kube, namespace, signal, installation } = context
+      const { client, url, target, kube, namespace, signal, installation } = context
       const [before, ...more] = await rootsIn(context, installation.namespace)
       assert.deepEqual(more, [])
       const load = { url: url('rotated', 'echo'), rps: 15, forSeconds: 5 * shortLifetimeSeconds }
       const rotate = (...args: readonly string[]) => withWaymark(kube, (waymark) =>
         waymark(['ca', 'rotate', '--timeout', String(4 * shortLifetimeSeconds), ...args], { timeoutMs: 5 * shortLifetimeSeconds * 1000, signal }))
       const [own, guest] = [await client('rotated'), await client('guest')]
+      let over = false
+      let connections = 0
+      /** Requests go over tunnels that may be older than a certificate; each of these connections is a tunnel of its own. */
+      const connect = async (): Promise<void> => {
+        while (!over) {
+          const replies = await guest.tcp({ target: target('rotated', 'echo', 9000), send: 'hello', count: 5 })
+          for (const { echoed, error } of replies) assert.equal(echoed, 'hello', error)
+          connections += replies.length
+          await new Promise((resolve) => setTimeout(resolve, 250))
+        }
+      }
       const inner = await withoutFailure('own namespace', own, load, async () => withoutFailure('another one', guest, load, async () => {
-        const { stdout, stderr } = await rotate()
+        const [{ stdout, stderr }] = await Promise.all([rotate().finally(() => (over = true)), connect()])
         return `${stdout}${stderr}`
       }))
       const said = inner.result.result
@@ -51,7 +62,7 @@ export const cases = defineCases([
       const again = await rotate('--to', reached)
       assert.match(`${again.stdout}${again.stderr}`, /is reached already/)
       for (const each of [own, guest]) assert.equal((await each.request(url('rotated', 'echo'))).status, 200)
-      return `generation ${reached}; ${inner.told}; ${inner.result.told}`
+      return `generation ${reached}; ${connections} connections; ${inner.told}; ${inner.result.told}`
     },
   },
 ])

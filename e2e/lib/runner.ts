@@ -46,7 +46,8 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
   const waiting = new Set(cases)
   const lifetimes = lifetimesOf(kube, installation, signal, say)
 
-  const runOne = async (one: Case): Promise<void> => {
+  /** @param onPlace called when its namespaces are there */
+  const runOne = async (one: Case, onPlace: () => void = () => {}): Promise<void> => {
     if (isStopped()) return
     waiting.delete(one)
     const start = performance.now()
@@ -66,6 +67,7 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
         own.push(made)
         begun(made)
       })))
+      onPlace()
       const told = await perform(one, place, options)
       // Only from a case that passed: what a failed one leaves may be damaged.
       const [made] = own
@@ -103,11 +105,17 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
   const group = (wanted: NonNullable<Case['group']>): readonly Case[] => cases.filter((one) => (one.group ?? 'traffic') === wanted)
   // Those that make their own namespaces take longest and begin first.
   const traffic = [...group('traffic')].sort((a, b) => Number(a.place === undefined) - Number(b.place === undefined))
-  await inParallel(traffic, parallel, runOne)
+  await inParallel(traffic, parallel, (one) => runOne(one))
   await prepare(group('background'))
-  const background = group('background').map(runOne)
+  const background = group('background').map((one) => {
+    const placed = Promise.withResolvers<undefined>()
+    const onPlace = (): void => placed.resolve(undefined)
+    return { placed: placed.promise, done: runOne(one, onPlace).finally(onPlace) }
+  })
+  // Nothing is measured while pods are being made.
+  await Promise.all(background.map(({ placed }) => placed))
   for (const one of group('measured')) await runOne(one)
-  await Promise.all(background)
+  await Promise.all(background.map(({ done }) => done))
   await prepare(group('disruptive'))
   for (const one of group('disruptive')) await runOne(one)
   await Promise.all([...open].map((place) => place.end()))
