@@ -1,6 +1,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { systemClock, type Clock } from '../../kit/clock.ts'
-import { entryKey, type Endpoint, type Entry, type ServiceEntry, type WorkloadEntry } from '../../model/entries.ts'
+import { entryKey, speakersKey, type SpeakersEntry, type Endpoint, type Entry, type ServiceEntry, type WorkloadEntry } from '../../model/entries.ts'
 import type { Snapshot } from '../../model/snapshot.ts'
 import type { ConnectionRecord } from '../../telemetry/connections.ts'
 import { testMesh, type TestMesh, type TestSource } from '../../transport/testing/mesh.ts'
@@ -43,6 +44,8 @@ export interface World {
   readonly pod: (name: string, options?: PodOptions) => Promise<WorldPod>
   /** Adds or replaces a Service with port 80. @returns its ClusterIP */
   readonly service: (name: string, endpoints: readonly Endpoint[], more?: Partial<ServiceEntry>) => string
+  /** Adds the waypoint of a namespace. @returns its credentials */
+  readonly waypoint: (namespace: string, addresses?: readonly { readonly host: string; readonly port: number }[]) => TestSource
   readonly put: (...entries: readonly Entry[]) => void
   readonly remove: (key: string) => void
   /** Gives every captured pod what was added since. */
@@ -124,6 +127,12 @@ export function startWorld({ unknown = 'pass', clock = systemClock }: { readonly
       put(service, { kind: 'endpoints', namespace: service.namespace, name, ports: [{ port: 80, endpoints }] })
       return clusterIPs[0] ?? ''
     },
+    waypoint: (namespace, addresses = []) => {
+      const identity = mesh.id('waypoint', namespace)
+      const known = entries.get(speakersKey) as SpeakersEntry | undefined
+      put({ kind: 'waypoint', namespace, name: 'waypoint', identity, addresses }, { kind: 'speakers', namespace: '', name: 'mesh', waypoints: { ...known?.waypoints, [identity]: namespace } })
+      return mesh.source('waypoint', namespace)
+    },
     publish: () => {
       const present = view()
       for (const pod of pods) if (pod.workload.enrolled) pod.captured.update({ view: present, guards: guardsNow(pod, present.index.snapshot) })
@@ -137,7 +146,7 @@ export function startWorld({ unknown = 'pass', clock = systemClock }: { readonly
 }
 
 /** Everything that a connection says until it ends; rejects if it is reset. */
-export function readAll(socket: Socket): Promise<string> {
+export function readAll(socket: Duplex): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = ''
     socket.on('data', (chunk: Buffer) => { text += chunk.toString('latin1') })

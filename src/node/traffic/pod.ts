@@ -42,9 +42,13 @@ export interface CapturedPod {
   readonly update: (config: PodConfig) => void
   /** Gives the pod its identity; until then nothing that needs one goes out, and nobody gets in by HBONE. Once is enough: renewals come by themselves. */
   readonly certify: (credentials: CredentialSource) => Promise<void>
-  /** Takes nothing new, tells peers so, and waits for the connections that are there. @param deadlineMs after which the rest is cut */
+  /**
+   * Takes nothing new, tells peers so, and waits for the connections that are there. The network stays open until `close`, for whoever takes the
+   * rules back.
+   * @param deadlineMs after which the rest is cut
+   */
   readonly drain: (deadlineMs: number) => Promise<void>
-  /** Cuts everything now. */
+  /** Cuts everything now, and lets the network go. */
   readonly close: () => Promise<void>
   readonly stats: () => PodStats
   /** The connections that are there now; their byte counts come when they end. */
@@ -52,7 +56,7 @@ export interface CapturedPod {
 }
 
 export interface PodStats {
-  readonly phase: 'new' | 'capturing' | 'draining' | 'closed'
+  readonly phase: 'new' | 'capturing' | 'draining' | 'drained' | 'closed'
   readonly configured: boolean
   readonly certified: boolean
   readonly connections: number
@@ -76,6 +80,8 @@ export function createCapturedPod(options: CapturedPodOptions): CapturedPod {
   /** Bound, and nobody listens on it yet: the kernel refuses whoever comes. */
   let hboneFd: number | undefined
 
+  // Asked through a function because it changes across awaits.
+  const isClosed = (): boolean => phase === 'closed'
   const config = (): PodConfig | undefined => present
   const hbone = (): HboneClient => {
     if (client === undefined || credentials === undefined) throw new OpenError('no-certificate', 'there has been none yet')
@@ -117,7 +123,7 @@ export function createCapturedPod(options: CapturedPodOptions): CapturedPod {
     server = made
     // Ended meanwhile.
     if (phase === 'draining') void made.drain()
-    if (phase === 'closed') await made.close()
+    if (phase === 'drained' || phase === 'closed') await made.close()
   }
 
   const stopListening = (): void => {
@@ -127,14 +133,11 @@ export function createCapturedPod(options: CapturedPodOptions): CapturedPod {
     hboneFd = undefined
   }
 
-  const close = async (): Promise<void> => {
-    if (phase === 'closed') return
-    phase = 'closed'
+  const stop = async (): Promise<void> => {
     stopListening()
     live.cutAll('draining')
     client?.close()
     await server?.close()
-    network.close()
   }
 
   return {
@@ -156,13 +159,13 @@ export function createCapturedPod(options: CapturedPodOptions): CapturedPod {
       if (guarded) live.recheck()
     },
     certify: async (source) => {
-      if (credentials !== undefined || phase === 'draining' || phase === 'closed') return
+      if (credentials !== undefined || (phase !== 'new' && phase !== 'capturing')) return
       credentials = source
       client = createHboneClient({ credentials: source, clock, dial: (target) => network.dial(target) })
       if (hboneFd !== undefined) await (serving ??= serveHbone())
     },
     drain: async (deadlineMs) => {
-      if (phase === 'closed') return
+      if (phase !== 'new' && phase !== 'capturing') return
       phase = 'draining'
       stopListening()
       void server?.drain()
@@ -171,9 +174,16 @@ export function createCapturedPod(options: CapturedPodOptions): CapturedPod {
       const cancel = clock.after(deadlineMs, () => resolve(undefined))
       await promise
       cancel()
-      await close()
+      if (isClosed()) return
+      phase = 'drained'
+      await stop()
     },
-    close,
+    close: async () => {
+      if (phase === 'closed') return
+      phase = 'closed'
+      await stop()
+      network.close()
+    },
     stats: () => ({
       phase, configured: present !== undefined, certified: credentials !== undefined, connections: live.size(),
       sessionsIn: server?.sessions() ?? 0, sessionsOut: client?.stats().sessions ?? 0,

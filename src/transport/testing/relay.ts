@@ -13,13 +13,13 @@ export interface Relay {
 }
 
 /** @param port where the connections lead; a function is asked for each */
-export async function relay(port: number | (() => number)): Promise<Relay> {
+export async function relay(port: number | (() => number), host = '127.0.0.1'): Promise<Relay> {
   let frozen = false
   let connections = 0
   const sockets = new Set<Socket>()
   const listener = await listenTcp((client) => {
     connections++
-    const server = connect({ host: '127.0.0.1', port: typeof port === 'number' ? port : port(), allowHalfOpen: true, noDelay: true })
+    const server = connect({ host, port: typeof port === 'number' ? port : port(), allowHalfOpen: true, noDelay: true })
     for (const [from, to] of [[client, server], [server, client]] as const) {
       sockets.add(from)
       from.on('data', (chunk) => { if (!frozen) to.write(chunk) })

@@ -1,0 +1,156 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { formatSpiffeId } from '../../src/model/identity.ts'
+import { issueCertificates, type Certificates } from '../certificates.ts'
+import { anyCpu, aroundCpu, next, proxyCpu, startScript, stop, stopAll, type Child } from '../children.ts'
+import { cpuMs, hasProcfs } from '../procfs.ts'
+import type { AgentAnswer, AgentCommand } from './agent.ts'
+import type { LoadCommand, LoadResult } from './load.ts'
+import { agentReport, noFigures, type AgentFigures, type BesideBulk, type Memory } from './report.ts'
+import { withAgentSection } from './section.ts'
+
+const help = `node bench/agent/main.ts [--quick] [--node PATH] [--rounds N] [--print]
+  What the node agent's data plane costs: CPU of each end for a kept request, a new connection and bulk; small requests beside bulk;
+  memory of captured pods. Plain sockets on loopback stand for the pods' namespaces.
+  --quick      to see that everything runs; its figures mean nothing and are only printed
+  --node PATH  another Node binary
+  --print      print the section, do not write it into RESULTS.md
+`
+
+export type Side = 'outbound' | 'inbound'
+
+interface Pair {
+  /** The agent whose CPU time counts. */
+  readonly measured: Child
+  readonly load: Child
+  readonly all: readonly Child[]
+}
+
+const connections = 32
+const mib = 1024 * 1024
+
+/** An outbound agent, an inbound one with its application, and a load; the agent that is measured has a processor of its own. */
+async function startPair(side: Side, node: string, { client, proxy }: Certificates): Promise<Pair> {
+  const cpuOf = (which: Side): string => (which === side ? proxyCpu : aroundCpu)
+  const outbound = await startScript(cpuOf('outbound'), node, 'agent/agent.ts', { credentials: client, pods: 1 })
+  const inbound = await startScript(cpuOf('inbound'), node, 'agent/agent.ts', { credentials: proxy, pods: 1 })
+  const { address: to } = await tell(inbound, {})
+  const backend = await startScript(aroundCpu, node, 'agent/backend.ts', { host: to })
+  const { address: from } = await tell(outbound, { to: { address: to, port: backend.port, identity: formatSpiffeId(proxy.identity) } })
+  const load = await startScript(aroundCpu, node, 'agent/load.ts', { host: from, port: outbound.port })
+  return { measured: side === 'outbound' ? outbound : inbound, load, all: [load, backend, outbound, inbound] }
+}
+
+async function tell(agent: Child, command: AgentCommand): Promise<AgentAnswer> {
+  const answer = next<AgentAnswer>(agent.process, 'agent', 30_000)
+  agent.process.send(command)
+  return answer
+}
+
+async function run({ load }: Pair, command: LoadCommand): Promise<LoadResult> {
+  const answer = next<LoadResult>(load.process, command.kind, 180_000)
+  load.process.send(command)
+  return answer
+}
+
+/** @returns CPU time of the measured agent, milliseconds */
+async function cpuOfRun(pair: Pair, command: LoadCommand): Promise<number> {
+  const before = cpuMs(pair.measured.pid)
+  await run(pair, command)
+  return cpuMs(pair.measured.pid) - before
+}
+
+async function measureCosts(side: Side, node: string, certificates: Certificates, quick: boolean, rounds: number, say: (line: string) => void): Promise<AgentFigures> {
+  const pair = await startPair(side, node, certificates)
+  const figures = noFigures()
+  const [requests, churned, bytes] = quick ? [500, 100, 16 * mib] : [10_000, 2_000, 512 * mib]
+  await run(pair, { kind: 'keep-alive', connections, requests: quick ? 100 : 30_000 })
+  await run(pair, { kind: 'churn', connections: 8, total: quick ? 50 : 3_000 })
+  await run(pair, { kind: 'down', connections: 4, bytes })
+  for (let round = 0; round < rounds; round++) {
+    figures.requestUs.push((await cpuOfRun(pair, { kind: 'keep-alive', connections, requests }) * 1000) / requests)
+    figures.connectionUs.push((await cpuOfRun(pair, { kind: 'churn', connections: 8, total: churned }) * 1000) / churned)
+    figures.downMBs.push(bytes / 1e3 / (await cpuOfRun(pair, { kind: 'down', connections: 4, bytes })))
+    figures.upMBs.push(bytes / 1e3 / (await cpuOfRun(pair, { kind: 'up', connections: 4, bytes })))
+    const last = Object.entries<readonly number[]>({ ...figures }).map(([name, values]) => `${name} ${values.at(-1)?.toFixed(1) ?? ''}`)
+    say(`${side}, round ${round + 1} of ${rounds}: ${last.join(' · ')}`)
+  }
+  for (const child of pair.all) stop(child)
+  return figures
+}
+
+async function measureBeside(node: string, certificates: Certificates, quick: boolean): Promise<readonly BesideBulk[]> {
+  const found: BesideBulk[] = []
+  for (const [name, bulk, bulkFirst] of [['alone', 0, true], ['opened after the bulk', 4, true], ['opened before the bulk, in its session', 4, false]] as const) {
+    const pair = await startPair('outbound', node, certificates)
+    await run(pair, { kind: 'keep-alive', connections: 4, requests: quick ? 50 : 5_000 })
+    const { ms, latencies = [], bulkBytes = 0 } = await run(pair, { kind: 'beside', connections: 8, bulk, bulkFirst, ms: quick ? 200 : 4_000 })
+    const at = (share: number): number => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? NaN
+    found.push({ name, requests: latencies.length, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1), bulkMBs: bulkBytes / 1e3 / ms })
+    for (const child of pair.all) stop(child)
+  }
+  return found
+}
+
+async function measureMemory(node: string, { client }: Certificates, quick: boolean): Promise<Memory> {
+  const sizes: number[] = []
+  const many = quick ? 20 : 200
+  for (const pods of [1, many + 1]) {
+    const agent = await startScript(anyCpu, node, 'agent/agent.ts', { credentials: client, pods }, ['--expose-gc'])
+    sizes.push((await tell(agent, {})).rss)
+    stop(agent)
+  }
+  const [one = NaN, all = NaN] = sizes
+  return { baseMiB: one / mib, podKiB: (all - one) / many / 1024, pods: many }
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      'quick': { type: 'boolean', default: false }, 'node': { type: 'string', default: process.execPath }, 'rounds': { type: 'string', default: '10' },
+      'print': { type: 'boolean', default: false }, 'help': { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) {
+    process.stdout.write(help)
+    return
+  }
+  if (!hasProcfs() || cpus().length < 2) throw new Error('the benchmark needs Linux with /proc and two processors: one for the agent, one for the rest')
+  const { quick, node } = values
+  const rounds = quick ? 1 : Number(values.rounds)
+  const say = (line: string): void => void process.stderr.write(`${line}\n`)
+  const directory = mkdtempSync(join(tmpdir(), 'waymark-bench-'))
+  try {
+    const certificates = await issueCertificates(directory)
+    const outbound = await measureCosts('outbound', node, certificates, quick, rounds, say)
+    const inbound = await measureCosts('inbound', node, certificates, quick, rounds, say)
+    const beside = await measureBeside(node, certificates, quick)
+    const memory = await measureMemory(node, certificates, quick)
+    const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim()
+    const section = agentReport({ outbound, inbound, beside, memory, version, quick, rounds, connections })
+    process.stdout.write(section)
+    const results = join(import.meta.dirname, '../RESULTS.md')
+    if (!quick && !values.print) writeFileSync(results, withAgentSection(existsSync(results) ? readFileSync(results, 'utf8') : '', section))
+  } finally {
+    stopAll()
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    stopAll()
+    process.exit(1)
+  })
+}
+main().then(
+  // The processes' channels would keep this one alive for a moment longer.
+  () => process.exit(0),
+  (error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    process.exit(1)
+  },
+)
