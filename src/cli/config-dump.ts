@@ -12,7 +12,7 @@ import { openPodPorts, withCluster, type ClusterAccess } from './cluster.ts'
 import { controllerSelector } from './installation.ts'
 import { exitCodes, type Io } from './io.ts'
 import { toJson } from './json.ts'
-import { readLive, sayUnread, translateLive } from './live.ts'
+import { readWholeLive, sayUnread, translateLive } from './live.ts'
 import { differenceOf, keysOf, readSnapshot, type Difference } from './mesh/difference.ts'
 import { pause } from './rollout.ts'
 import { UsageError } from './usage.ts'
@@ -107,7 +107,7 @@ async function findPod(client: KubeClient, target: Target, given: string | undef
   if (pod === undefined) return `there is no pod ${namespace}/${target.pod}; waymark status lists those of the mesh`
   if (labels?.[managedByLabel] === managedBy && labels[gatewayNameLabel] !== undefined) return { pod: { namespace, name: target.pod }, role: 'waypoint' }
   if (labels?.['app.kubernetes.io/name'] === 'waymark' && labels['app.kubernetes.io/component'] === 'controller') return { pod: { namespace, name: target.pod }, role: 'controller' }
-  return `pod ${namespace}/${target.pod} is none of the mesh's; waymark status lists those`
+  return `pod ${namespace}/${target.pod} is neither a waypoint's nor a controller's; waymark status lists those`
 }
 
 interface PodListItem {
@@ -122,7 +122,7 @@ async function firstReady(client: KubeClient, namespace: string, labelSelector: 
 }
 
 async function compare(client: KubeClient, podPorts: PodPorts, { pod, role }: Found, io: Io): Promise<Difference> {
-  const [runs, live] = await Promise.all([readSnapshot(podPorts, pod), readLive(client)])
+  const [runs, live] = await Promise.all([readSnapshot(podPorts, pod), readWholeLive(client)])
   sayUnread(live, io)
   const { snapshot } = translateLive(live)
   return differenceOf(runs, role === 'controller' ? snapshot : slice(snapshot, { kind: 'waypoint', namespace: pod.namespace }))

@@ -3,7 +3,7 @@ import { explainProbe } from './explain/explain.ts'
 import { formatExplanation } from './explain/format.ts'
 import { parseProbe } from './explain/probe.ts'
 import { withCluster, type ClusterAccess } from './cluster.ts'
-import { defaultTrustDomain, readLive, sayUnread, translateLive, type SourceOptions } from './live.ts'
+import { defaultTrustDomain, readWholeLive, sayUnread, translateLive, type SourceOptions } from './live.ts'
 import { readFolder, sayIncomplete, translateRunning } from './load.ts'
 import { toJson } from './json.ts'
 import { toYaml } from './yaml.ts'
@@ -27,7 +27,7 @@ export async function explain(request: readonly string[], options: ExplainVerbOp
   }
   if (file === undefined) {
     return withCluster(options, access, io, 'explain', async (client) => {
-      const live = await readLive(client, options.trustDomain)
+      const live = await readWholeLive(client, options.trustDomain)
       print(translateLive(live).snapshot, live.trustDomain)
       sayUnread(live, io)
       return exitCodes.fine

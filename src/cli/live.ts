@@ -1,4 +1,4 @@
-import type { ResourceSet } from '../api/resources.ts'
+import { kinds, type ResourceKind, type ResourceSet } from '../api/resources.ts'
 import { parseInfo } from '../control/ca/info.ts'
 import { caNames } from '../control/ca/names.ts'
 import type { KubeClient } from '../kube/client.ts'
@@ -34,6 +34,27 @@ export interface LiveCluster {
 export async function readLive(client: KubeClient, trustDomain?: string): Promise<LiveCluster> {
   const { resources, problems } = await readCluster(client)
   return { resources, problems, trustDomain: trustDomain ?? trustDomainOf(resources) ?? defaultTrustDomain }
+}
+
+/**
+ * As `readLive`, for verbs whose answer would be wrong without everything.
+ * @throws {Error} if a kind may not be listed that no mesh is without
+ */
+export async function readWholeLive(client: KubeClient, trustDomain?: string): Promise<LiveCluster> {
+  const live = await readLive(client, trustDomain)
+  const forbidden = forbiddenKinds(live)
+  if (forbidden.length === 0) return live
+  throw new Error(`you may not list ${forbidden.join(', ')} in all namespaces, and without them the answer would be wrong; ask for that right, or use a context whose user has it`)
+}
+
+/** What may not be listed of the kinds that no mesh is without: hardly anything can be told then. */
+export function forbiddenKinds({ problems }: Pick<LiveCluster, 'problems'>): readonly string[] {
+  return problems.filter(({ reason, optional }) => reason === 'forbidden' && !optional).map(({ kind }) => describeKind(kind))
+}
+
+function describeKind(kind: ResourceKind): string {
+  const { group, plural } = kinds[kind]
+  return group === '' ? plural : `${plural}.${group}`
 }
 
 /** What the controllers make of the cluster; waypoints are dialled where their pods are. */

@@ -38,7 +38,7 @@ export async function status(options: StatusOptions, io: Io, access: StatusAcces
 /** What `status` shows; what is not known is absent. */
 interface Described {
   readonly controllers: readonly ControllerRecord[]
-  readonly waypoints: readonly WaypointRecord[]
+  readonly waypoints: readonly WaypointRecord[] | undefined
   readonly ca: CaRecord | undefined
 }
 
@@ -53,7 +53,7 @@ interface PodRecord {
 }
 
 interface ControllerRecord extends PodRecord {
-  readonly leads: boolean
+  readonly leads: boolean | undefined
   /** Processes that get their configuration from it. */
   readonly waypoints: number | undefined
   readonly entries: number | undefined
@@ -95,14 +95,19 @@ function describeStatus(facts: MeshFacts, nowMs: number): Described {
       const subscribers = pod.metrics?.sums('waymark_subscribers', 'kind')
       return {
         ...describePod(pod),
-        leads: facts.lease?.holder === pod.name && facts.lease.renewedMs + facts.lease.durationMs > nowMs - clockSkewMs,
+        leads: leads(facts.lease, pod, nowMs),
         waypoints: subscribers === undefined ? undefined : (subscribers['waypoint'] ?? 0),
         entries: subscribers === undefined ? undefined : (subscribers['entry'] ?? 0),
       }
     }),
-    waypoints: facts.waypoints.map((each) => describeWaypoint(each, facts)),
+    waypoints: facts.waypoints?.map((each) => describeWaypoint(each, facts)),
     ca: facts.ca === undefined ? undefined : describeCa(facts.ca),
   }
+}
+
+function leads(lease: MeshFacts['lease'], { name }: MeshPod, nowMs: number): boolean | undefined {
+  if (lease === 'unknown') return undefined
+  return lease?.holder === name && lease.renewedMs + lease.durationMs > nowMs - clockSkewMs
 }
 
 /** How far this machine's clock may be off, milliseconds. */
@@ -141,20 +146,26 @@ function describeCa({ trustDomain, phase, generation, roots, problems }: CaInfo)
   return { trustDomain, phase, generation, rootsValidUntil: Number.isFinite(first) ? new Date(first).toISOString().replace(/\.\d+Z$/, 'Z') : undefined, roots: roots.length, problems }
 }
 
-function table({ controllers, waypoints, ca }: Described, { paint }: Io): string {
-  const ready = (pod: PodRecord): string => (pod.ready ? 'yes' : `no: ${pod.trouble ?? 'unknown'}`)
+function waypointTables(waypoints: readonly WaypointRecord[], { paint }: Io): readonly string[] {
+  if (waypoints.length === 0) return ['no waypoints yet: waymark waypoint apply NAMESPACE gives a namespace one\n']
+  const summary = columns(['NAMESPACE', 'WAYPOINT', 'PODS READY', 'ADDRESS', 'PROGRAMMED'], waypoints.map((each) =>
+    [each.namespace, each.gateway, `${each.readyPods}/${each.pods.length}`, each.addresses.join(','), each.programmed]), paint)
+  const rows = waypoints.flatMap(({ namespace, pods }) => pods.map((pod) => [
+    namespace, pod.pod, pod.version, connection(pod), pod.config?.slice(0, 8), formatAge(pod.configAgeSeconds), formatAge(pod.certificateExpirySeconds), readiness(pod),
+  ]))
+  return [summary, ...(rows.length === 0 ? [] : [columns(['NAMESPACE', 'WAYPOINT POD', 'VERSION', 'CONNECTED TO', 'CONFIG', 'CONFIG AGE', 'CERTIFICATE FOR', 'READY'], rows, paint)])]
+}
+
+function readiness(pod: PodRecord): string {
+  return pod.ready ? 'yes' : `no: ${pod.trouble ?? 'unknown'}`
+}
+
+function table({ controllers, waypoints, ca }: Described, io: Io): string {
+  const { paint } = io
   const parts = [
-    columns(['CONTROLLER', 'LEADS', 'VERSION', 'IMAGE', 'NODE', 'RESTARTS', 'WAYPOINTS', 'ENTRIES', 'READY'], controllers.map((each) =>
-      [each.pod, each.leads ? 'yes' : 'no', each.version, each.image, each.node, each.restarts, each.waypoints, each.entries, ready(each)]), paint),
-    waypoints.length === 0
-      ? 'no waypoints yet: waymark waypoint apply NAMESPACE gives a namespace one\n'
-      : columns(['NAMESPACE', 'WAYPOINT', 'PODS READY', 'ADDRESS', 'PROGRAMMED'], waypoints.map((each) =>
-        [each.namespace, each.gateway, `${each.readyPods}/${each.pods.length}`, each.addresses.join(','), each.programmed]), paint),
-    ...(waypoints.every(({ pods }) => pods.length === 0) ? [] : [columns(
-      ['NAMESPACE', 'WAYPOINT POD', 'VERSION', 'CONNECTED TO', 'CONFIG', 'CONFIG AGE', 'CERTIFICATE FOR', 'READY'],
-      waypoints.flatMap(({ namespace, pods }) => pods.map((pod) => [
-        namespace, pod.pod, pod.version, connection(pod), pod.config?.slice(0, 8), formatAge(pod.configAgeSeconds), formatAge(pod.certificateExpirySeconds), ready(pod),
-      ])), paint)]),
+    controllers.length === 0 ? `${paint('red', 'no controller runs')}: see waymark check\n` : columns(['CONTROLLER', 'LEADS', 'VERSION', 'IMAGE', 'NODE', 'RESTARTS', 'WAYPOINTS', 'ENTRIES', 'READY'], controllers.map((each) =>
+      [each.pod, each.leads === undefined ? undefined : each.leads ? 'yes' : 'no', each.version, each.image, each.node, each.restarts, each.waypoints, each.entries, readiness(each)]), paint),
+    ...(waypoints === undefined ? [] : waypointTables(waypoints, io)),
     ca === undefined
       ? paint('red', 'no CA has told of itself yet: does a controller lead?') + '\n'
       : columns(['CA OF', 'PHASE', 'GENERATION', 'ROOTS', 'VALID UNTIL', 'PROBLEMS'], [[ca.trustDomain, ca.phase, ca.generation, ca.roots, ca.rootsValidUntil, ca.problems.join('; ') || 'none']], paint),

@@ -5,7 +5,7 @@ import type { Translation } from '../translate/options.ts'
 import { translate as translateObjects } from '../translate/translate.ts'
 import { exitCodes, type Io } from './io.ts'
 import { withCluster, type ClusterAccess } from './cluster.ts'
-import { defaultTrustDomain, readLive, sayUnread, translateLive, type SourceOptions } from './live.ts'
+import { defaultTrustDomain, readWholeLive, sayUnread, translateLive, type SourceOptions } from './live.ts'
 import { readFolder, sayIncomplete } from './load.ts'
 import { toJson } from './json.ts'
 import { toYaml, toYamlDocuments } from './yaml.ts'
@@ -21,7 +21,7 @@ export async function translate(options: TranslateVerbOptions, io: Io, access: C
   const print = ({ snapshot, statuses }: Translation): void => io.out(options.statuses === true ? renderStatuses(statuses, output) : renderSnapshot(snapshot, output))
   if (file === undefined) {
     return withCluster(options, access, io, 'translate', async (client) => {
-      const live = await readLive(client, options.trustDomain)
+      const live = await readWholeLive(client, options.trustDomain)
       print(translateLive(live))
       sayUnread(live, io)
       return exitCodes.fine

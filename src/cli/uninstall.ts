@@ -85,7 +85,7 @@ async function whyNot(client: KubeClient, { namespace, force, crds }: UninstallO
   const waypoints = await waypointGateways(client)
   if (waypoints.length > 0) {
     lines.push(`${waypoints.length === 1 ? 'a waypoint is' : `${waypoints.length} waypoints are`} still there: ${named(waypoints)}`)
-    lines.push('  delete them first: kubectl -n NAMESPACE delete gateway NAME; where a namespace asks for its own: kubectl label namespace NAMESPACE waymark.dev/waypoint-')
+    lines.push('  delete them first: waymark waypoint delete NAME -n NAMESPACE; where a namespace asks for its own by a label: kubectl label namespace NAMESPACE waymark.dev/waypoint-')
     lines.push('  or use --force: their pods then stay, take no changes any more, and serve until their certificates end')
   }
   if (crds) {

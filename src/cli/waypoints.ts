@@ -109,7 +109,7 @@ export async function waypointDelete(name: string, options: WaypointDeleteOption
     if (!isWaypoint(gateway)) return refused('delete', `Gateway ${namespace}/${name} is no waypoint: its class is ${printable(classOf(gateway))}`, io)
     const place = await readIfAllowed(client, { apiVersion: 'v1', kind: 'Namespace', name: namespace })
     if (place !== 'forbidden' && place?.metadata.labels?.[waypointLabel] === 'auto') {
-      return refused('delete', `the namespace asks for its waypoint by a label, and the controller would make it anew: kubectl label namespace ${namespace} ${waypointLabel}-`, io)
+      return refused('delete', `the namespace asks for its waypoint by a label, and the controller would make it anew; take the label away first: kubectl label namespace ${namespace} ${waypointLabel}-`, io)
     }
     await client.remove({ apiVersion, kind: 'Gateway', namespace, name }, gateway.metadata.uid)
     io.say(`deleted Gateway ${namespace}/${name}; the controller ends its pods`)

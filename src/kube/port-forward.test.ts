@@ -58,8 +58,12 @@ describe('ports of pods', () => {
   })
 
   it('say what the kubelet complains of, as when nothing listens on the port', async () => {
-    const ports = await start((forwarded) => forwarded.complain('error forwarding port 15000: connection refused'))
-    await assert.rejects(ports.get(pod, 15000, '/snapshot'), { name: 'KubeError', status: 0, message: 'GET /snapshot of port 15000 of pod shop/waypoint-1: error forwarding port 15000: connection refused' })
+    const words = { 'error forwarding port 15000 to pod 09bc: dial tcp4 127.0.0.1:15000: connect: connection refused': 'nothing listens there', 'no such sandbox\n': 'no such sandbox' }
+    for (const [complaint, told] of Object.entries(words)) {
+      const ports = await start((forwarded) => forwarded.complain(complaint))
+      await assert.rejects(ports.get(pod, 15000, '/snapshot'), { name: 'KubeError', status: 0, message: `GET /snapshot of port 15000 of pod shop/waypoint-1: ${told}` })
+      if (told === 'nothing listens there') await server.close()
+    }
   })
 
   it('say that the answer ended in its middle', async () => {

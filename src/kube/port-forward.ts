@@ -73,10 +73,15 @@ async function openPort(config: KubeConfig, pod: PodName, port: number, what: st
   stream.on('error', () => {})
   stream.once('close', () => socket.close())
   complaints.on('data', (text: Buffer) => {
-    if (text.length > 0) stream.destroy(new KubeError(0, '', `${what}: ${text.toString().trim()}`))
+    if (text.length > 0) stream.destroy(new KubeError(0, '', `${what}: ${complaint(text.toString())}`))
   })
   socket.onclose = () => incoming.end()
   return stream
+}
+
+/** What a kubelet says is long, and of its own affairs, where nothing listens on a port. */
+function complaint(text: string): string {
+  return text.includes('connection refused') ? 'nothing listens there' : text.trim()
 }
 
 function aborted(abort: AbortSignal, what: string): Promise<never> {

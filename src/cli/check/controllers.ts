@@ -33,19 +33,21 @@ export function judgeControllers({ deployment, controllers }: Controllers): read
 }
 
 /** Whether one of them holds the Lease. */
-export function judgeLeader({ lease, controllers, deployment }: Controllers, nowMs: number): Line {
+export function judgeLeader({ lease, controllers, deployment }: Controllers, nowMs: number): readonly Line[] {
+  // A note of its own says so.
+  if (lease === 'unknown') return []
   const namespace = deployment?.metadata.namespace ?? install.namespace
   const logs = `see kubectl -n ${namespace} logs deployment/${install.controller}, and kubectl -n ${namespace} get lease ${install.controller}`
-  if (lease === undefined) return failure('no controller leads: nothing is written, neither statuses nor waypoints', logs)
-  if (!controllers.some(({ name }) => name === lease.holder)) return failure(`the controller that leads, ${lease.holder}, is gone, and no other has taken over`, `wait ${Math.ceil(lease.durationMs / 1000)} s and look again; if it stays so, ${logs}`)
+  if (lease === undefined) return [failure('no controller leads: nothing is written, neither statuses nor waypoints', logs)]
+  if (!controllers.some(({ name }) => name === lease.holder)) return [failure(`the controller that leads, ${lease.holder}, is gone, and no other has taken over`, `wait ${Math.ceil(lease.durationMs / 1000)} s and look again; if it stays so, ${logs}`)]
   if (!(nowMs - lease.renewedMs < staleLeaseMs)) {
-    return failure(`controller ${lease.holder} leads, but has not said so since ${Number.isNaN(lease.renewedMs) ? 'an unknown time' : new Date(lease.renewedMs).toISOString()}`, `if this machine's clock is right, ${logs}`)
+    return [failure(`controller ${lease.holder} leads, but has not said so since ${Number.isNaN(lease.renewedMs) ? 'an unknown time' : new Date(lease.renewedMs).toISOString()}`, `if this machine's clock is right, ${logs}`)]
   }
-  return ok(`controller ${lease.holder} leads`)
+  return [ok(`controller ${lease.holder} leads`)]
 }
 
 /** Whether this command, the controllers and the waypoints are of one version. */
-export function judgeVersions({ controllers, waypoints }: Pick<MeshFacts, 'controllers' | 'waypoints'>, own: string): readonly Line[] {
+export function judgeVersions({ controllers, waypoints = [] }: Pick<MeshFacts, 'controllers' | 'waypoints'>, own: string): readonly Line[] {
   const ofControllers = versionsOf(controllers)
   const pods = waypoints.flatMap((each) => each.pods)
   const ofWaypoints = versionsOf(pods)

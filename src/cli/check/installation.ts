@@ -5,7 +5,7 @@ import type { PodPorts } from '../../kube/port-forward.ts'
 import { controllerName } from '../../model/status.ts'
 import { waypointClass } from '../../translate/waypoints.ts'
 import { otherInstallation } from '../install.ts'
-import { readLive, translateLive } from '../live.ts'
+import { forbiddenKinds, readLive, translateLive } from '../live.ts'
 import { readFacts, waypointClassOf, type MeshFacts } from '../mesh/facts.ts'
 import { pause } from '../rollout.ts'
 import { versions } from '../version.ts'
@@ -43,7 +43,7 @@ export async function checkInstallation(options: InstallationCheckOptions): Prom
     if (facts.deployment === undefined) return [await notInstalled(client, namespace)]
     found.facts = facts
     return [
-      ...judgeControllers(facts), judgeLeader(facts, clock.now()), ...judgeVersions(facts, versions().version),
+      ...judgeControllers(facts), ...judgeLeader(facts, clock.now()), ...judgeVersions(facts, versions().version),
       ...(await checkControllerRights(client, namespace, facts.deployment)),
       ...facts.notes.map(({ message, advice }) => warning(message, advice)),
     ]
@@ -59,8 +59,14 @@ async function checkMesh({ client, podPorts, namespace, trustDomain, clock }: In
     const live = await readLive(client, trustDomain)
     const translation = translateLive(live)
     const unread = live.problems.filter(({ reason }) => reason === 'forbidden').map(({ line }) => warning(line, 'use a context with that right: what depends on it is not looked at'))
+    const certificates: Section = { name: 'certificates', lines: judgeCertificates(facts, live, translation, namespace, clock.now()) }
+    const forbidden = forbiddenKinds(live)
+    if (forbidden.length > 0) {
+      const message = `waypoints, routes and namespaces can not be looked at: you may not list ${forbidden.join(', ')} in all namespaces`
+      return [certificates, { name: 'mesh', lines: [failure(message, 'use a context whose user may read this, or ask for the right')] }]
+    }
     return [
-      { name: 'certificates', lines: judgeCertificates(facts, live, translation, namespace, clock.now()) },
+      certificates,
       { name: 'waypoints', lines: judgeWaypoints(facts, await findBehind(facts, translation, podPorts)) },
       { name: 'routes', lines: [...unread, ...judgeRoutes(live, translation)] },
       { name: 'namespaces', lines: judgeNamespaces(live, translation) },

@@ -28,7 +28,7 @@ export type Behind = ReadonlyMap<string, readonly string[]>
 export async function findBehind({ waypoints, subscriptions, allSubscriptions }: Pick<MeshFacts, 'waypoints' | 'subscriptions' | 'allSubscriptions'>, { snapshot, infra }: Pick<Translation, 'snapshot' | 'infra'>, podPorts: PodPorts): Promise<Behind> {
   const behind = new Map<string, readonly string[]>()
   if (subscriptions === undefined || !allSubscriptions) return behind
-  for (const { namespace, name, pods } of waypoints) {
+  for (const { namespace, name, pods } of waypoints ?? []) {
     if (!infra.some((each) => each.namespace === namespace && each.name === name)) continue
     const wanted = slice(snapshot, { kind: 'waypoint', namespace })
     const hash = hashOf(wanted)
@@ -52,7 +52,7 @@ async function differingKeys(podPorts: PodPorts, pod: MeshPod, wanted: Snapshot)
 }
 
 /** Whether each waypoint is accepted, runs, and runs the present configuration. */
-export function judgeWaypoints({ waypoints, allSubscriptions }: Pick<MeshFacts, 'waypoints' | 'allSubscriptions'>, behind: Behind): readonly Line[] {
+export function judgeWaypoints({ waypoints = [], allSubscriptions }: Pick<MeshFacts, 'waypoints' | 'allSubscriptions'>, behind: Behind): readonly Line[] {
   if (waypoints.length === 0) return [ok('no namespace has a waypoint yet: waymark waypoint apply NAMESPACE gives one')]
   return waypoints.flatMap((waypoint) => judgeWaypoint(waypoint, behind, allSubscriptions))
 }

@@ -40,12 +40,14 @@ export interface MeshFacts {
   /** The controller's Deployment; undefined: the mesh is not installed in this namespace. */
   readonly deployment: KubeObject | undefined
   readonly controllers: readonly MeshPod[]
-  readonly lease: { readonly holder: string; readonly renewedMs: number; readonly durationMs: number } | undefined
+  /** Who leads; undefined: nobody. `unknown`: it may not be read. */
+  readonly lease: { readonly holder: string; readonly renewedMs: number; readonly durationMs: number } | 'unknown' | undefined
   /** Undefined: no controller could be asked. */
   readonly subscriptions: readonly Subscription[] | undefined
   /** Whether every controller that runs told of its subscribers: only then does one that is missing there run nothing. */
   readonly allSubscriptions: boolean
-  readonly waypoints: readonly WaypointFacts[]
+  /** Undefined: they may not be listed. */
+  readonly waypoints: readonly WaypointFacts[] | undefined
   readonly ca: CaInfo | undefined
   /** What could not be read. */
   readonly notes: readonly Note[]
@@ -61,7 +63,7 @@ export async function readFacts(client: KubeClient, podPorts: PodPorts, namespac
   const deployment = await client.read({ apiVersion: 'apps/v1', kind: 'Deployment', namespace, name: install.controller })
   const [controllers, lease, waypoints, ca] = await Promise.all([
     readPods(asking, `/api/v1/namespaces/${namespace}/pods`, controllerSelector),
-    readLease(client, namespace),
+    readLease(asking, namespace),
     readWaypoints(asking),
     readCa(client, namespace),
   ])
@@ -75,8 +77,15 @@ export async function readFacts(client: KubeClient, podPorts: PodPorts, namespac
   }
 }
 
-async function readLease(client: KubeClient, namespace: string): Promise<MeshFacts['lease']> {
-  const lease = await client.read({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace, name: install.controller })
+async function readLease({ client, note }: Asking, namespace: string): Promise<MeshFacts['lease']> {
+  let lease: KubeObject | undefined
+  try {
+    lease = await client.read({ apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', namespace, name: install.controller })
+  } catch (error) {
+    if (!isStatus(error, 403)) throw error
+    note({ message: 'which controller leads is not known', advice: `ask for the right to get leases in namespace ${namespace}` })
+    return 'unknown'
+  }
   const { holderIdentity = '', renewTime = '', leaseDurationSeconds = 15 } = (lease?.['spec'] ?? {}) as { readonly holderIdentity?: string; readonly renewTime?: string; readonly leaseDurationSeconds?: number }
   return holderIdentity === '' ? undefined : { holder: holderIdentity, renewedMs: Date.parse(renewTime), durationMs: leaseDurationSeconds * 1000 }
 }
@@ -87,9 +96,9 @@ async function readCa(client: KubeClient, namespace: string): Promise<CaInfo | u
   return parseInfo((configMap?.['data'] as Readonly<Record<string, string>> | undefined)?.[caNames.infoKey])
 }
 
-async function readWaypoints(asking: Asking): Promise<readonly WaypointFacts[]> {
+async function readWaypoints(asking: Asking): Promise<readonly WaypointFacts[] | undefined> {
   const gateways = await listGateways(asking)
-  if (gateways.length === 0) return []
+  if (gateways === undefined || gateways.length === 0) return gateways === undefined ? undefined : []
   const pods = await readPods(asking, '/api/v1/pods', `${managedByLabel}=${managedBy},${gatewayNameLabel}`)
   return gateways.map((gateway) => {
     const { namespace = '', name } = gateway.metadata
@@ -103,8 +112,8 @@ async function readWaypoints(asking: Asking): Promise<readonly WaypointFacts[]> 
   })
 }
 
-/** Gateways of the class waypoint, in the order of their names. */
-async function listGateways({ client, note }: Asking): Promise<readonly KubeObject[]> {
+/** Gateways of the class waypoint, in the order of their names; undefined: they may not be listed. */
+async function listGateways({ client, note }: Asking): Promise<readonly KubeObject[] | undefined> {
   const info = pathInfo('Gateway')
   if (info === undefined) return []
   try {
@@ -112,10 +121,11 @@ async function listGateways({ client, note }: Asking): Promise<readonly KubeObje
     const { items } = (await client.get(collectionPath(info, undefined, apiVersion.replace(/^.*\//, '')))) as { readonly items: readonly KubeObject[] }
     return items.filter((each) => (each['spec'] as Partial<Gateway['spec']> | undefined)?.gatewayClassName === waypointClass).sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1))
   } catch (error) {
-    if (isStatus(error, 403)) note({ message: 'waypoints are not known: you may not list gateways in all namespaces', advice: 'ask for that right, or use a context whose user has it' })
-    else if (isStatus(error, 404)) note({ message: 'there are no waypoints: the cluster has no Gateway API', advice: 'see waymark check --pre' })
-    else throw error
-    return []
+    if (!isStatus(error, 403, 404)) throw error
+    const isForbidden = error.status === 403
+    if (isForbidden) note({ message: 'waypoints are not known: you may not list gateways in all namespaces', advice: 'ask for that right, or use a context whose user has it' })
+    else note({ message: 'there are no waypoints: the cluster has no Gateway API', advice: 'see waymark check --pre' })
+    return isForbidden ? undefined : []
   }
 }
 

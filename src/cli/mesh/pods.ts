@@ -74,7 +74,8 @@ function nameOf({ metadata }: PodObject): string {
 
 async function describePod(asking: Asking, { metadata, spec, status = {} }: PodObject): Promise<MeshPod> {
   const ready = status.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true
-  const runs = status.phase === 'Running'
+  const trouble = troubleOf(status)
+  const runs = status.phase === 'Running' && trouble === undefined
   const [container] = spec?.containers ?? []
   return {
     namespace: metadata.namespace,
@@ -85,7 +86,7 @@ async function describePod(asking: Asking, { metadata, spec, status = {} }: PodO
     image: container?.image ?? '',
     args: container?.args ?? [],
     restarts: (status.containerStatuses ?? []).reduce((sum, { restartCount = 0 }) => sum + restartCount, 0),
-    trouble: ready ? undefined : (troubleOf(status) ?? (runs ? await pending(asking, metadata) : `its phase is ${printable(status.phase ?? 'Unknown')}`)),
+    trouble: ready ? undefined : (trouble ?? (runs ? await pending(asking, metadata) : `its phase is ${printable(status.phase ?? 'Unknown')}`)),
     metrics: runs ? await readMetrics(asking, metadata) : undefined,
   }
 }

@@ -26,7 +26,7 @@ function troubleOfContainer({ ready, image = '', state, lastState }: ContainerSt
   const { reason = '', message = '' } = state?.waiting ?? {}
   if (/^(?:ErrImage|ImagePull|InvalidImage)/.test(reason)) return `${reason}: the image ${printable(image)} can not be had; push it, load it into the cluster, or name another`
   const ended = lastState?.terminated
-  if (ended !== undefined && !ready) return `it ended with code ${ended.exitCode ?? '?'}${reason === '' ? '' : ` (${printable(reason)})`}; see its log`
+  if (ended !== undefined && !ready) return `it ended with code ${ended.exitCode ?? '?'}${reason === '' ? '' : ` (${printable(reason)})`}; kubectl logs --previous says why`
   if (reason === 'ContainerCreating') return 'its container is being made; if that lasts, kubectl describe says what it waits for'
   return reason === '' ? undefined : printable(`${reason} ${message}`.trim())
 }

@@ -52,6 +52,12 @@ const annotateCrds = (mesh: SimulatedMesh, annotations: Readonly<Record<string, 
 const bundleVersion = 'gateway.networking.k8s.io/bundle-version'
 const channelOf = 'gateway.networking.k8s.io/channel'
 
+/** As a user with the ClusterRole `view` alone, which knows neither custom resources nor Leases nor rights. */
+function viewerOnly({ server, says }: SimulatedMesh): void {
+  server.forbid(({ group, verb }) => verb !== 'create' && (/gateway|coordination|rbac|apiextensions/.test(group)))
+  for (const name of [...controllers, 'waypoint-1', 'waypoint-2']) says.set(name, { '/metrics': refused, '/subscribers': refused })
+}
+
 const cases: readonly ClusterCase[] = [
   { file: 'pre-fine.txt', start: bare, run: pre },
   { file: 'pre-no-gateway-api.txt', start: () => startBare('none'), run: pre },
@@ -222,6 +228,7 @@ const cases: readonly ClusterCase[] = [
   { file: 'status-fine.txt', start: startMesh, run: show() },
   { file: 'status-fine.json', start: startMesh, run: show('json') },
   { file: 'status-no-waypoint.txt', start: startMesh, run: show(), arrange: (mesh) => mesh.remove('Gateway', 'shop', 'waypoint') },
+  { file: 'status-no-controller.txt', start: startMesh, run: show(), arrange: (mesh) => controllers.forEach((name) => mesh.remove('Pod', namespace, name)) },
   { file: 'list-no-gateway-api.txt', start: () => startBare('none'), run: list(true), arrange: ({ server }) => server.uninstall('Gateway') },
   { file: 'status-not-installed.txt', start: bare, run: show() },
   {
@@ -286,6 +293,12 @@ const cases: readonly ClusterCase[] = [
   { file: 'dump-stranger.txt', start: startMesh, run: dump('till'), arrange: ({ server }) => server.put({ apiVersion: 'v1', kind: 'Pod', metadata: { namespace: 'shop', name: 'till' }, spec: {} }) },
   { file: 'dump-no-pod.txt', start: startMesh, run: dump('controller'), arrange: (mesh) => controllers.forEach((name) => mesh.edit('Pod', namespace, name, notReady())) },
   { file: 'dump-refused.txt', start: startMesh, run: dump('waypoint-1'), arrange: ({ says }) => says.set('waypoint-1', { '/snapshot': refused }) },
+  { file: 'status-viewer.txt', start: startMesh, run: show(), arrange: viewerOnly },
+  { file: 'check-viewer.txt', start: startMesh, run: check(), arrange: viewerOnly },
+  {
+    file: 'explain-viewer.txt', start: startMesh, arrange: viewerOnly,
+    run: (mesh, io) => explain(['http://cart/'], { from: { namespace: 'shop', serviceAccount: 'till' }, header: [], output: 'table' }, io, access(mesh)),
+  },
   {
     file: 'explain.txt', start: startMesh,
     run: (mesh, io) => explain(['http://cart/'], { from: { namespace: 'shop', serviceAccount: 'till' }, header: [], output: 'table' }, io, access(mesh)),
