@@ -26,6 +26,10 @@ export interface AgentVerbOptions extends MemberOptions {
   readonly cniResults: string
   readonly hostProc: string
   readonly hostDir: string
+  readonly hostDirOnNode: string
+  readonly cniConf: string
+  readonly cniBin: string
+  readonly cniPlugin: boolean
   readonly unknownDestinations: UnknownDestinations
   readonly accessLog: AccessLogLevel
   readonly logLevel: LogLevel
@@ -76,7 +80,9 @@ async function serve(options: AgentVerbOptions, log: Log, stopped: Promise<void>
   const started = await startAgent({
     node, identity: { trustDomain, namespace, serviceAccount: install.agent }, clock, log: log.error, signal: giveUp.signal, unknown: options.unknownDestinations,
     telemetry: telemetryOf(options, counters),
-    paths: { namespaces: options.netns, results: options.cniResults, proc: options.hostProc, host: options.hostDir },
+    paths: { namespaces: options.netns, results: options.cniResults, proc: options.hostProc, host: options.hostDir,
+      ...(options.cniPlugin ? { plugin: { configurations: options.cniConf, binaries: options.cniBin, hostOnNode: options.hostDirOnNode } } : {}),
+    },
     join: {
       controller: options.controller, controllerId: controllerIdOf(options), tokenFile: options.tokenFile, bundleFile: options.bundleFile,
       stateDirectory: options.state, pod: options.pod,
@@ -93,6 +99,7 @@ async function serve(options: AgentVerbOptions, log: Log, stopped: Promise<void>
     openWhenFree(options.metricsPort, '0.0.0.0', log, { '/metrics': async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() }) }),
     openWhenFree(options.adminPort, '127.0.0.1', log, {
       '/pods': () => json(started.manager.pods()),
+      '/plugin': () => json({ problem: started.pluginProblem() }),
       '/identities': () => json(started.identities.list()),
       '/snapshot': () => json(Object.fromEntries(started.snapshot())),
       '/controller': () => json({ connected: started.member.connected(), staleMs: started.member.staleMs(), source: started.member.source() }),

@@ -120,7 +120,15 @@ export interface SpeakersEntry {
   readonly waypoints: Readonly<Record<string, string>>
 }
 
-export type Entry = ServiceEntry | EndpointsEntry | RouteTableEntry | WorkloadEntry | WaypointEntry | PolicyEntry | SpeakersEntry
+/** A namespace whose pods are captured. With a node agent only: it lets none of its pods start uncaptured, the first one neither. */
+export interface EnrolmentEntry {
+  readonly kind: 'enrolment'
+  readonly namespace: string
+  /** The namespace's. */
+  readonly name: string
+}
+
+export type Entry = EnrolmentEntry | ServiceEntry | EndpointsEntry | RouteTableEntry | WorkloadEntry | WaypointEntry | PolicyEntry | SpeakersEntry
 
 /** `kind/…`: see `entryKey`. */
 export type EntryKey = string

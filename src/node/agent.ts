@@ -6,6 +6,8 @@ import type { Identity } from '../model/identity.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import { joinMesh, type JoinOptions, type Member } from '../publish/join.ts'
 import type { ConnectionTelemetry } from '../telemetry/connections.ts'
+import { installPlugin, type PluginPlaces } from './cni/install.ts'
+import { openMailbox, patienceSeconds, type Mailbox } from './cni/mailbox.ts'
 import { createIdentities, type Identities } from './identities.ts'
 import { createManager, type Manager } from './manager.ts'
 import { keepMarks } from './pods/marks.ts'
@@ -19,8 +21,10 @@ export interface NodePaths {
   readonly results: string
   /** `/proc` of the node, writable. */
   readonly proc: string
-  /** The agent's own directory on the node: what must outlive its pod. */
+  /** The agent's own directory on the node: what must outlive its pod, and the mailbox of the plugin. */
   readonly host: string
+  /** The plugin of CNI, and the same directory as the node sees it; undefined: the agent installs none, and pods that have just started may send a little before they are captured. */
+  readonly plugin?: PluginPlaces & { readonly hostOnNode: string }
 }
 
 export interface AgentOptions {
@@ -44,12 +48,16 @@ export interface Agent {
   readonly manager: Manager
   readonly identities: Identities
   readonly snapshot: () => Snapshot
+  /** Why the plugin of CNI is not in place; '' if it is, or is not wanted. */
+  readonly pluginProblem: () => string
   /** Takes nothing new, waits for connections, and ends; rules stay. */
   readonly drain: (deadlineMs: number) => Promise<void>
   readonly close: () => Promise<void>
 }
 
 const settledPollMs = 100
+/** Left of the plugin's patience for the answer's way back, milliseconds. */
+const answerMs = 3_000
 
 /**
  * Joins the mesh as the agent of a node and captures its pods.
@@ -62,6 +70,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { originalDestination } = await import('./native/sockets.ts')
   const marks = keepMarks(`${paths.host}/marks`)
   let snapshot: Snapshot = new Map()
+  let enrol: Mailbox['enrol'] = () => {}
   const joining = Promise.withResolvers<Member>()
   const identities = createIdentities({
     clock, stateDirectory: options.join.stateDirectory, onTrouble: log,
@@ -80,6 +89,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     onSnapshot: (next) => {
       snapshot = next
       manager.configure(next)
+      enrol(enrolledIn(next))
     },
   })
   joining.resolve(member)
@@ -93,6 +103,14 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       marks.keepOnly(readdirSync(paths.namespaces))
     },
   })
+  const mailbox = openMailbox({
+    directory: `${paths.host}/cni`, log, clock,
+    admit: (pod) => manager.admit(watch.announce(pod), patienceSeconds * 1000 - answerMs),
+  })
+  enrol = mailbox.enrol
+  enrol(enrolledIn(snapshot))
+  const { plugin: places } = paths
+  const plugin = places === undefined ? undefined : installPlugin({ ...places, directoryOnNode: `${places.hostOnNode}/cni`, log, clock })
   let cancelPoll: Cancel = () => {}
   const untilSettled = (): void => {
     if (manager.settled()) options.onSettled()
@@ -102,6 +120,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 
   const end = async (): Promise<void> => {
     cancelPoll()
+    mailbox.close()
+    plugin?.close()
     watch.close()
     stopFollowing()
     identities.close()
@@ -109,8 +129,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
   return {
     member, manager, identities,
+    pluginProblem: () => plugin?.problem() ?? '',
     snapshot: () => snapshot,
     drain: async (deadlineMs) => {
+      mailbox.close()
       watch.close()
       await manager.drain(deadlineMs)
       await end()
@@ -120,6 +142,11 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
       await end()
     },
   }
+}
+
+/** Namespaces whose pods start only when they are captured. */
+function* enrolledIn(snapshot: Snapshot): Iterable<string> {
+  for (const entry of snapshot.values()) if (entry.kind === 'enrolment') yield entry.namespace
 }
 
 /** One call after another; of several that wait, only the last is made, for each says all there is. */

@@ -26,9 +26,9 @@ export function slice(snapshot: Snapshot, subscriber: Subscriber): Snapshot {
 export function isIn({ kind, namespace }: Subscriber, entry: Entry): boolean {
   switch (kind) {
     case 'waypoint':
-      return entry.kind !== 'workload' && entry.namespace === namespace
+      return entry.kind !== 'workload' && entry.kind !== 'enrolment' && entry.namespace === namespace
     case 'entry':
-      if (entry.kind === 'policy' || entry.kind === 'speakers') return false
+      if (entry.kind === 'policy' || entry.kind === 'speakers' || entry.kind === 'enrolment') return false
       return entry.kind !== 'routes' || (entry.level === 'consumer' && entry.namespace === namespace)
     case 'agent':
       return entry.kind !== 'routes' || entry.level === 'consumer'

@@ -50,6 +50,7 @@ export function createSnapshotStage(fixed: FixedOptions): (resources: ResourceSe
   const policyPair = perObject(({ key, entry }: Policies['entries'][number]): Pair => [key, entry])
   const speakersPair = perObject((entry: Entry): Pair => [speakersKey, entry])
   const readMembers = createMemberStage()
+  const enrolments = createEnrolmentsSection(fixed)
   const join = createJoin()
   return (resources, parts) => {
     const { Pod, Namespace } = resources
@@ -61,6 +62,7 @@ export function createSnapshotStage(fixed: FixedOptions): (resources: ResourceSe
     // Sections stand in the order of their keys' first word.
     const snapshot = join([
       pairs,
+      enrolments(members),
       policies.entries.map(policyPair),
       guarded.tables(ofTables, policies.tables, ([key]) => key, (facts) => facts),
       guarded.services(ofServices, policies.services, ([, entry]) => byName(entry as ServiceEntry), (facts) => facts),
@@ -146,6 +148,12 @@ function createMemberStage(): (namespaces: ResourceSet['Namespace']) => Members 
     members = keepMap(members, new Map(now.map(({ metadata }) => [metadata.name, true as const])))
     return members
   })
+}
+
+/** Namespaces that agents must know before their first pod comes. */
+function createEnrolmentsSection({ nodeAgent }: FixedOptions): (members: Members) => readonly Pair[] {
+  return keepLast((members: Members) =>
+    nodeAgent === 'reported' ? [...members.keys()].sort(compareText).map((name): Pair => [`enrolment/${name}/${name}`, { kind: 'enrolment', namespace: name, name }]) : none)
 }
 
 type EndpointsSection = (

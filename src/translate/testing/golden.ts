@@ -18,7 +18,7 @@ interface OptionsDocument {
 }
 
 /** What a `# show:` line can choose; without one everything but `infra` is. */
-const sections = ['service', 'endpoints', 'policy', 'routes', 'workload', 'waypoint', 'speakers', 'statuses', 'infra', 'warnings'] as const
+const sections = ['enrolment', 'service', 'endpoints', 'policy', 'routes', 'workload', 'waypoint', 'speakers', 'statuses', 'infra', 'warnings'] as const
 /** Without a `# show:` line, what is the same for every waypoint stays out. */
 const usual = sections.filter((section) => section !== 'infra')
 
