@@ -29,6 +29,12 @@ export interface ExchangeRecord {
   status: number
   grpcStatus: number | undefined
   reason: ReasonCode | undefined
+  /** What policies made of it; absent: none guards the destination. */
+  verdict?: 'allowed' | 'denied'
+  /** `namespace/name` of the policy that decided; absent or '': none did. */
+  policy?: string
+  /** `namespace/name` of the Audit policies that match. */
+  audit?: readonly string[]
   /** In words; '' if there is nothing to add. */
   detail: string
   bytesIn: number

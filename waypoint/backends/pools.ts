@@ -1,11 +1,14 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../src/kit/clock.ts'
-import type { Endpoint } from '../../src/model/entries.ts'
+import type { OriginalClient } from '../../src/policy/speaker.ts'
 import { formatAuthority } from '../../src/transport/authority.ts'
-import type { EndpointSet } from '../config/runtime.ts'
+import type { EndpointSet, RoutedEndpoint } from '../config/runtime.ts'
 import type { Dial, UpstreamPool } from '../upstream.ts'
 import type { Candidates } from './balance.ts'
 import { afterFailure, afterSuccess, isEjected, newOutlierState, type OutlierState } from './outlier.ts'
+
+/** For whom a connection is made; endpoints that judge by it are told. */
+export type Client = Pick<OriginalClient, 'id' | 'address'>
 
 /** What is spoken with an endpoint. */
 export type UpstreamProtocol = 'http1' | 'http2'
@@ -15,11 +18,12 @@ export interface DialOptions {
   readonly allowHalfOpen: boolean
   /** For the CONNECT of a tunnel, names in lower case; a plain connection carries nothing. */
   readonly headers?: Readonly<Record<string, string>>
+  readonly client: Client
   readonly signal?: AbortSignal
 }
 
 /** Makes a connection to an endpoint; rejects with `DialError`. */
-export type DialEndpoint = (endpoint: Endpoint, options: DialOptions) => Promise<Duplex>
+export type DialEndpoint = (endpoint: RoutedEndpoint, options: DialOptions) => Promise<Duplex>
 
 export interface HostOptions {
   readonly dial: DialEndpoint
@@ -32,29 +36,58 @@ export class Host {
   readonly key: string
   /** `address:port`. */
   readonly address: string
-  readonly endpoint: Endpoint
+  readonly endpoint: RoutedEndpoint
   /** Opaque connections that are open now. */
   connections = 0
   /** Endpoint sets that hold it. */
   references = 0
   readonly #options: HostOptions
-  #pools: { http1?: UpstreamPool; http2?: UpstreamPool } = {}
+  #pools: Pools = {}
+  /** Of endpoints that judge by the original client, by client; the one used last stands last. */
+  #perClient = new Map<string, Pools>()
   #outlier: OutlierState = newOutlierState
 
-  constructor(key: string, endpoint: Endpoint, options: HostOptions) {
+  constructor(key: string, endpoint: RoutedEndpoint, options: HostOptions) {
     this.key = key
     this.endpoint = endpoint
     this.address = formatAuthority(endpoint.address, endpoint.port)
     this.#options = options
   }
 
-  pool(protocol: UpstreamProtocol): UpstreamPool {
-    return (this.#pools[protocol] ??= this.#options.createPool(protocol, () => this.#options.dial(this.endpoint, { allowHalfOpen: false })))
+  pool(protocol: UpstreamProtocol, client: Client): UpstreamPool {
+    const pools = this.endpoint.perClient === true ? this.#poolsOf(client) : this.#pools
+    return (pools[protocol] ??= this.#options.createPool(protocol, () => this.#options.dial(this.endpoint, { allowHalfOpen: false, client })))
   }
 
   /** What least-request balancing compares. */
   load(): number {
-    return (this.#pools.http1?.inFlight() ?? 0) + (this.#pools.http2?.inFlight() ?? 0) + this.connections
+    let sum = inFlight(this.#pools) + this.connections
+    for (const pools of this.#perClient.values()) sum += inFlight(pools)
+    return sum
+  }
+
+  #poolsOf({ id, address = '' }: Client): Pools {
+    const key = `${id} ${address}`
+    const found = this.#perClient.get(key) ?? {}
+    this.#perClient.delete(key)
+    this.#perClient.set(key, found)
+    if (this.#perClient.size > mostClients) {
+      for (const [oldest, pools] of this.#perClient) {
+        if (inFlight(pools) > 0 || pools === found) continue
+        this.#perClient.delete(oldest)
+        drainPools(pools)
+        break
+      }
+    }
+    return found
+  }
+
+  #allPools(): readonly Pools[] {
+    const all = [this.#pools, ...this.#perClient.values()]
+    // Who still holds the host gets fresh pools rather than closed ones.
+    this.#pools = {}
+    this.#perClient = new Map()
+    return all
   }
 
   dial(options: DialOptions): Promise<Duplex> {
@@ -74,17 +107,32 @@ export class Host {
   }
 
   drain(): void {
-    this.#pools.http1?.drain()
-    this.#pools.http2?.drain()
-    // Who still holds the host gets fresh pools rather than closed ones.
-    this.#pools = {}
+    for (const pools of this.#allPools()) drainPools(pools)
   }
 
   destroy(): void {
-    this.#pools.http1?.destroy()
-    this.#pools.http2?.destroy()
-    this.#pools = {}
+    for (const { http1, http2 } of this.#allPools()) {
+      http1?.destroy()
+      http2?.destroy()
+    }
   }
+}
+
+interface Pools {
+  http1?: UpstreamPool
+  http2?: UpstreamPool
+}
+
+/** Clients of one endpoint whose connections are kept; of more, those that were idle longest are closed. */
+const mostClients = 256
+
+function inFlight({ http1, http2 }: Pools): number {
+  return (http1?.inFlight() ?? 0) + (http2?.inFlight() ?? 0)
+}
+
+function drainPools({ http1, http2 }: Pools): void {
+  http1?.drain()
+  http2?.drain()
 }
 
 /** The endpoints that are in use, over all configurations. */
@@ -102,7 +150,7 @@ export interface HostRegistry {
 export function createHostRegistry(options: HostOptions): HostRegistry {
   const hosts = new Map<string, Host>()
   const sets = new Map<EndpointSet, Candidates<Host>>()
-  const hostOf = (endpoint: Endpoint): Host => {
+  const hostOf = (endpoint: RoutedEndpoint): Host => {
     const key = hostKey(endpoint)
     let host = hosts.get(key)
     if (host === undefined) hosts.set(key, (host = new Host(key, endpoint, options)))
@@ -144,7 +192,7 @@ export function createHostRegistry(options: HostOptions): HostRegistry {
 }
 
 /** The same for endpoints that the same connections may serve. */
-function hostKey({ address, port, transport }: Endpoint): string {
-  const way = transport.kind === 'plain' ? 'plain' : `hbone ${transport.port} ${transport.identity}`
+function hostKey({ address, port, transport, via = '', perClient }: RoutedEndpoint): string {
+  const way = transport.kind === 'plain' ? 'plain' : `hbone ${transport.port} ${transport.identity} ${via} ${perClient === true ? 'per client' : ''}`
   return `${formatAuthority(address, port)} ${way}`
 }

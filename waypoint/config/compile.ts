@@ -5,9 +5,11 @@ import {
 } from '../../src/model/entries.ts'
 import type { Snapshot } from '../../src/model/snapshot.ts'
 import { formatAuthority } from '../../src/transport/authority.ts'
+import { speakersOf } from '../../src/policy/speaker.ts'
+import { compileGuard, targetKey, type CompiledGuard } from '../policy/guard.ts'
 import { compileConnectionTable } from '../route/connections.ts'
 import { compileGrpcTable, compileHttpTable } from '../route/table.ts'
-import type { CompiledService, CompiledTable, EndpointSet, RuntimeConfig } from './runtime.ts'
+import type { CompiledService, CompiledTable, EndpointSet, RoutedEndpoint, RuntimeConfig } from './runtime.ts'
 
 /**
  * Compiles a Snapshot into what one waypoint runs. What did not change since `previous` is taken over as the same object, so that
@@ -19,17 +21,18 @@ export function compileConfig(snapshot: Snapshot, namespace: string, previous?: 
   const endpoints = new Map<string, EndpointSet>()
   for (const [key, entry] of snapshot) {
     if (entry.kind === 'routes' && entry.namespace === namespace) tables.set(key, tableOf(key, entry, previous))
-    else if (entry.kind === 'endpoints') addEndpoints(endpoints, entry, snapshot, previous)
+    else if (entry.kind === 'endpoints') addEndpoints(endpoints, entry, namespace, snapshot, previous)
   }
   const services = new Map<EntryKey, readonly CompiledService[]>()
   const destinations = new Map<string, CompiledService>()
   for (const [key, entry] of snapshot) {
     if (entry.kind !== 'service') continue
-    const compiled = servicesOf(key, entry, namespace, tables, previous)
+    const compiled = servicesOf(key, entry, namespace, tables, endpoints, snapshot, previous)
     services.set(key, compiled)
     for (const each of compiled) for (const authority of each.authorities) destinations.set(authority, each)
   }
   const found = new Map<object, EndpointSet | undefined>()
+  const guards = new Map<object, CompiledGuard | undefined>()
   return {
     version: (previous?.version ?? 0) + 1,
     snapshot,
@@ -45,6 +48,13 @@ export function compileConfig(snapshot: Snapshot, namespace: string, previous?: 
       found.set(target, set)
       return set
     },
+    guardOf: (target) => {
+      if (guards.has(target)) return guards.get(target)
+      const service = target.namespace === namespace ? services.get(targetKey(target))?.find(({ port }) => port.port === target.port) : undefined
+      guards.set(target, service?.guard)
+      return service?.guard
+    },
+    speakers: speakersOf(snapshot),
   }
 }
 
@@ -75,16 +85,38 @@ function compileTable(entry: RouteTableEntry): CompiledTable {
   }
 }
 
-function addEndpoints(into: Map<string, EndpointSet>, entry: EndpointsEntry, snapshot: Snapshot, previous: RuntimeConfig | undefined): void {
-  const service = snapshot.get(serviceKey(entry.namespace, entry.name))
-  const ports = service?.kind === 'service' ? service.ports : []
-  for (const { port, endpoints } of entry.ports) {
+function addEndpoints(
+  into: Map<string, EndpointSet>, entry: EndpointsEntry, namespace: string, snapshot: Snapshot, previous: RuntimeConfig | undefined,
+): void {
+  const found = snapshot.get(serviceKey(entry.namespace, entry.name))
+  const service = found?.kind === 'service' ? found : undefined
+  // Our own waypoint judges what nothing else does.
+  const closed = entry.namespace === namespace ? undefined : service?.closed
+  for (const { port, endpoints: given } of entry.ports) {
     const key = `${entry.namespace}/${entry.name}:${port}`
-    const protocol = ports.find((each) => each.port === port)?.protocol ?? 'auto'
+    const protocol = service?.ports.find((each) => each.port === port)?.protocol ?? 'auto'
+    const endpoints = closed === undefined ? routed(given, service, port, namespace, snapshot) : []
     const old = previous?.endpoints.get(key)
-    const unchanged = old?.protocol === protocol && (old.endpoints === endpoints || isDeepStrictEqual(old.endpoints, endpoints))
-    into.set(key, unchanged ? old : { namespace: entry.namespace, name: entry.name, port, protocol, endpoints })
+    const unchanged = old?.protocol === protocol && old.closed === closed && (old.endpoints === endpoints || isDeepStrictEqual(old.endpoints, endpoints))
+    into.set(key, unchanged ? old : { namespace: entry.namespace, name: entry.name, port, protocol, endpoints, closed })
   }
+}
+
+/** Endpoints as this waypoint reaches them: those that the waypoint of another namespace guards through that one alone. */
+function routed(
+  endpoints: EndpointSet['endpoints'], service: ServiceEntry | undefined, port: number, namespace: string, snapshot: Snapshot,
+): EndpointSet['endpoints'] {
+  if (service?.guard === undefined) return endpoints
+  if (service.namespace !== namespace && service.waypoint !== undefined) {
+    const waypoint = snapshot.get(service.waypoint)
+    if (waypoint?.kind !== 'waypoint') return []
+    const via = destinationKey(service.clusterIPs[0] ?? `${service.name}.${service.namespace}.svc.cluster.local`, port)
+    return waypoint.addresses.map((each): RoutedEndpoint => ({
+      address: each.host, port: each.port, condition: 'ready', transport: { kind: 'hbone', port: each.port, identity: waypoint.identity }, via, perClient: true,
+    }))
+  }
+  if (service.guard.judgedByAgents !== true) return endpoints
+  return endpoints.map((each): RoutedEndpoint => (each.transport.kind === 'hbone' ? { ...each, perClient: true } : each))
 }
 
 function servicesOf(
@@ -92,6 +124,8 @@ function servicesOf(
   entry: ServiceEntry,
   namespace: string,
   tables: ReadonlyMap<EntryKey, CompiledTable>,
+  endpoints: ReadonlyMap<string, EndpointSet>,
+  snapshot: Snapshot,
   previous: RuntimeConfig | undefined,
 ): readonly CompiledService[] {
   const old = previous?.services.get(key)
@@ -101,13 +135,16 @@ function servicesOf(
   return entry.ports.map((port, at) => {
     const table = tables.get(routesKey(level, namespace, entry, port.port))
     const before = unchanged ? old[at] : undefined
-    if (before !== undefined && (own ? before.producer : before.consumer) === table) return before
+    const set = endpoints.get(`${entry.namespace}/${entry.name}:${port.port}`)
+    const guard = compileGuard(snapshot, entry, port, own, table?.entry, set?.endpoints.map((each) => each.port) ?? [], old?.[at]?.guard)
+    if (before !== undefined && (own ? before.producer : before.consumer) === table && before.guard === guard) return before
     return {
       entry,
       port,
       self: before?.self ?? { kind: 'service', namespace: entry.namespace, name: entry.name, port: port.port },
       producer: own ? table : undefined,
       consumer: own ? undefined : table,
+      guard,
       authorities: before?.authorities ?? authoritiesOf(entry, port),
     }
   })

@@ -2,33 +2,49 @@ import type { Duplex } from 'node:stream'
 import { pickEndpoint } from '../backends/balance.ts'
 import type { Host } from '../backends/pools.ts'
 import { forwardTcp, type ConnectionRoute } from '../forward/tcp.ts'
-import { endpointsOf } from './choose.ts'
+import { endpointsOf, isSame, type ServiceTarget } from './choose.ts'
 import type { Resolved } from './destination.ts'
+import { forwardedHeader } from '../../src/policy/speaker.ts'
+import { reset } from '../../src/transport/tunnel.ts'
 import type { Engine } from './engine.ts'
 import type { Caller } from './forwarded.ts'
-import { emptyRecord } from './record.ts'
+import { judgeConnection, recordVerdict } from './permit.ts'
+import { emptyRecord, recordDestination } from './record.ts'
 
 export interface OpaqueConnection {
   readonly protocol: 'tcp' | 'tls'
   /** SNI, lower case. */
   readonly serverName: string | undefined
   readonly caller: Caller
-  /** Address of the peer's end, for `forwarded`. */
-  readonly remoteAddress: string
 }
 
 /** Forwards a connection whose bytes are not looked at; resolves when it is over. Never rejects. */
 export async function serveConnection(engine: Engine, client: Duplex, resolved: Resolved, connection: OpaqueConnection): Promise<void> {
   const { service, level, table } = resolved
   const record = emptyRecord(engine.clock.now(), connection.protocol, connection.caller.id)
-  record.service = service.entry.name
-  record.namespace = service.entry.namespace
-  record.port = service.port.port
-  record.level = level
+  recordDestination(record, service, level)
+  if (service.guard !== undefined) {
+    const verdict = judgeConnection(service.guard.service, connection.caller, service.guard.ports)
+    recordVerdict(record, verdict)
+    if (!verdict.allowed) {
+      reset(client)
+      engine.telemetry.exchangeDone({ ...record, reason: 'denied', detail: verdict.reason }, 0)
+      return
+    }
+  }
+  let denied = ''
+  const permits = (target: ServiceTarget): boolean => {
+    const guard = isSame(target, service.self) ? undefined : engine.config()?.guardOf(target)
+    const verdict = guard && judgeConnection(guard.service, connection.caller, guard.ports)
+    if (verdict !== undefined) recordVerdict(record, verdict)
+    denied = verdict?.allowed === false ? verdict.reason : (endpointsOf(engine, target)?.closed ?? '')
+    return denied === ''
+  }
   const route: ConnectionRoute<Host> = {
     destination: service.self,
     table: table?.kind === 'connection' ? table.table : undefined,
     pick: (target, tried) => {
+      if (!permits(target)) return undefined
       const set = endpointsOf(engine, target)
       const exclude = new Set(tried)
       const host = set && pickEndpoint(engine.hosts.candidates(set), (each) => each.load(), { random: engine.random, isEjected: (each) => each.isEjected() }, exclude)
@@ -41,17 +57,17 @@ export async function serveConnection(engine: Engine, client: Duplex, resolved: 
   record.rule = report.rule
   record.endpoint = report.endpoint?.address ?? ''
   record.tries = report.tries
-  record.reason = report.reason
-  record.detail = report.detail
+  record.reason = denied === '' ? report.reason : 'denied'
+  record.detail = denied === '' ? report.detail : denied
   record.bytesIn = report.bytesFromClient
   record.bytesOut = report.bytesToClient
   engine.telemetry.exchangeDone(record, report.durationMs)
 }
 
-async function dial(host: Host, { remoteAddress }: OpaqueConnection, signal: AbortSignal): Promise<Duplex> {
-  const forwarded = `for="${remoteAddress.includes(':') ? `[${remoteAddress}]` : remoteAddress}"`
+async function dial(host: Host, { caller }: OpaqueConnection, signal: AbortSignal): Promise<Duplex> {
+  const headers = caller.address === undefined ? {} : { forwarded: forwardedHeader(caller.address) }
   try {
-    const stream = await host.dial({ allowHalfOpen: true, headers: { forwarded }, signal })
+    const stream = await host.dial({ allowHalfOpen: true, headers, client: caller, signal })
     host.succeeded()
     host.connections++
     stream.once('close', () => { host.connections-- })

@@ -21,7 +21,7 @@ describe('connections to endpoints', () => {
     const hbone = createHboneClient({ credentials: rig.source('books', 'waypoint'), clock: systemClock })
     const counted: string[] = []
     const dial = createDialer({ hbone, clock: systemClock, connectTimeoutMs: 10_000, headers: {}, count: (event) => void counted.push(event) })
-    const options = { allowHalfOpen: true }
+    const options = { allowHalfOpen: true, client: { id: '', address: undefined } }
     const encrypted: Endpoint = { ...backend, transport: { kind: 'hbone', port: server.address.port, identity: formatSpiffeId(credentials.identity) } }
 
     const streams = [await dial(backend, options), await dial(encrypted, options)]

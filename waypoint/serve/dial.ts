@@ -2,11 +2,13 @@ import { connect } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../src/kit/clock.ts'
 import type { Endpoint } from '../../src/model/entries.ts'
+import { speakingFor } from '../../src/policy/speaker.ts'
 import type { Telemetry } from '../../src/telemetry/telemetry.ts'
 import { formatAuthority } from '../../src/transport/authority.ts'
 import { HboneError, type HboneErrorCode } from '../../src/transport/errors.ts'
 import type { HboneClient } from '../../src/transport/hbone-client.ts'
 import type { DialEndpoint, DialOptions } from '../backends/pools.ts'
+import type { RoutedEndpoint } from '../config/runtime.ts'
 import { DialError } from '../upstream.ts'
 
 export interface DialerOptions {
@@ -35,23 +37,28 @@ export function createDialer({ hbone, clock, connectTimeoutMs, headers, count }:
       count('upstream-plain')
       return socket
     }
-    const tunnel = await dialHbone(hbone, endpoint, endpoint.transport, { ...options, headers: { ...headers, ...options.headers } })
+    const tunnel = await dialHbone(hbone, endpoint, endpoint.transport, { ...options, headers: { ...headers, ...options.headers, ...speaking(endpoint, options) } })
     count('upstream-hbone')
     return tunnel
   }
 }
 
+/** Whoever judges by the original client is told who it is; nobody else needs to know. */
+function speaking({ perClient, via }: RoutedEndpoint, { client }: DialOptions): Readonly<Record<string, string>> {
+  return perClient === true ? speakingFor(client, via !== undefined) : {}
+}
+
 async function dialHbone(
   hbone: HboneClient,
-  { address, port }: Endpoint,
+  { address, port, via }: RoutedEndpoint,
   transport: Extract<Endpoint['transport'], { readonly kind: 'hbone' }>,
-  { headers = {}, signal }: DialOptions,
+  { headers = {}, signal }: Pick<DialOptions, 'headers' | 'signal'>,
 ): Promise<Duplex> {
   try {
     return await hbone.connect({
       host: address,
       port: transport.port,
-      authority: formatAuthority(address, port),
+      authority: via ?? formatAuthority(address, port),
       peer: { kind: 'identity', id: transport.identity },
       headers,
       ...(signal === undefined ? {} : { signal }),

@@ -7,11 +7,13 @@ export const clientCertHeader = 'x-forwarded-client-cert'
 /** Headers of ours: neither believed from workloads nor passed on. */
 const ownPrefix = 'x-waypoint-'
 
-/** Who is at the other end of a tunnel. */
+/** Whose traffic a tunnel carries: the peer's, or a client's for which it speaks. */
 export interface Caller {
   readonly identity: Identity
   /** SPIFFE id of `identity`. */
   readonly id: string
+  /** IP address; undefined: not known. */
+  readonly address: string | undefined
   /** Value of `x-forwarded-client-cert` for its requests, made once per tunnel. */
   readonly clientCert: string
 }
@@ -21,11 +23,13 @@ export interface RequestContext {
   readonly caller: Caller
   /** The original destination: see `destinationKey`. */
   readonly destination: string
+  /** Whether a waypoint has routed it before: it is judged and not routed again. */
+  readonly routed: boolean
 }
 
 /** @param waypointId SPIFFE id of the waypoint */
-export function callerOf(identity: Identity, id: string, waypointId: string): Caller {
-  return { identity, id, clientCert: `By=${waypointId};URI=${id}` }
+export function callerOf(identity: Identity, id: string, waypointId: string, address?: string): Caller {
+  return { identity, id, address, clientCert: `By=${waypointId};URI=${id}` }
 }
 
 /**

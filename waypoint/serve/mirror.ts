@@ -4,6 +4,8 @@ import type { UpstreamHandler, UpstreamStream } from '../upstream.ts'
 import type { BodyCopy } from './body.ts'
 import { endpointsOf, pickHost, upstreamProtocol } from './choose.ts'
 import type { Engine } from './engine.ts'
+import type { Caller } from './forwarded.ts'
+import { permitsBackend } from './permit.ts'
 
 const nobody: ReadonlySet<never> = new Set()
 
@@ -12,18 +14,21 @@ const nobody: ReadonlySet<never> = new Set()
  * change the caller's request: copies are bounded in number, in time and in the bytes that wait for them.
  * @param head as it is after the filters that apply to the copies
  */
-export function startMirrors(engine: Engine, filters: CompiledFilters, head: RequestHead, length: BodyLength, grpc: boolean): readonly BodyCopy[] {
+export function startMirrors(
+  engine: Engine, filters: CompiledFilters, head: RequestHead, length: BodyLength, grpc: boolean, caller: Caller,
+): readonly BodyCopy[] {
   const copies: BodyCopy[] = []
   for (const { target, take } of filters.mirrors) {
     if (!take()) continue
-    const set = target.kind === 'service' ? endpointsOf(engine, target) : undefined
+    // Who may not send a request there may not have a copy sent there either.
+    const set = target.kind === 'service' && permitsBackend(engine, target, head, caller, grpc) ? endpointsOf(engine, target) : undefined
     const host = set && pickHost(engine, set, nobody)
     if (set === undefined || host === undefined || engine.usage.mirrors >= engine.limits.maxMirrors) {
       engine.telemetry.count('mirror-dropped')
       continue
     }
     try {
-      const pool = host.pool(upstreamProtocol(set, head.version, grpc, false))
+      const pool = host.pool(upstreamProtocol(set, head.version, grpc, false), caller)
       copies.push(startCopy(engine, length, (handler) =>
         pool.request(
           { method: head.method, scheme: head.scheme, authority: head.authority, target: head.path + head.query, headers: head.headers.slice(), length },

@@ -1,4 +1,5 @@
 import type { ExchangeRecord } from '../../src/telemetry/telemetry.ts'
+import type { CompiledService } from '../config/runtime.ts'
 import type { IncomingHead } from '../exchange.ts'
 import { traceIdOf } from './forwarded.ts'
 
@@ -26,4 +27,12 @@ export function emptyRecord(startMs: number, protocol: ExchangeRecord['protocol'
     bytesIn: 0, bytesOut: 0,
     traceId: '',
   }
+}
+
+/** Notes where it was sent. */
+export function recordDestination(record: ExchangeRecord, { entry, port }: CompiledService, level: ExchangeRecord['level']): void {
+  record.service = entry.name
+  record.namespace = entry.namespace
+  record.port = port.port
+  record.level = level
 }

@@ -3,9 +3,9 @@ import type { Cancel } from '../../src/kit/clock.ts'
 import type { ReasonCode } from '../../src/model/reasons.ts'
 import type { ExchangeRecord, RequestTrace } from '../../src/telemetry/telemetry.ts'
 import { splice } from '../../src/transport/tunnel.ts'
-import type { Session, SessionKeeper } from '../backends/persistence.ts'
 import type { Host } from '../backends/pools.ts'
 import type { CompiledBackend, CompiledFilters, RequestHead, RuleMatch } from '../compiled.ts'
+import type { CompiledGuard } from '../policy/guard.ts'
 import type { EndpointSet } from '../config/runtime.ts'
 import type { BodyLength, HeaderList, ServerExchange } from '../exchange.ts'
 import { grpcStatusOf, isGrpc } from '../grpc/status.ts'
@@ -13,15 +13,16 @@ import { grpcTimeoutMs } from '../grpc/timeout.ts'
 import { normaliseTarget } from '../route/path.ts'
 import type { UpstreamFailure } from '../upstream.ts'
 import { RequestBody, type BodyCopy } from './body.ts'
-import { endpointsOf, hasOtherHost, pickHost, sessionHost, upstreamProtocol, type ServiceTarget } from './choose.ts'
+import { endpointsOf, hasOtherHost, isSame, keptSession, pickHost, upstreamProtocol, type KeptSession, type ServiceTarget } from './choose.ts'
 import { resolve, type Resolved } from './destination.ts'
 import type { Engine } from './engine.ts'
 import { requestHead, stripOwnHeaders, type RequestContext } from './forwarded.ts'
 import { startMirrors } from './mirror.ts'
-import { newRecord } from './record.ts'
+import { denialOf } from './permit.ts'
+import { newRecord, recordDestination } from './record.ts'
 import { answerOf, answerOfFilter, reasonHeader, sendAnswer, type Answer } from './respond.ts'
 import { decideRetry, type TryOutcome } from './retry.ts'
-import { Try, type TryListener } from './try.ts'
+import { Try, upstreamHead, type TryListener } from './try.ts'
 
 /** Serves one request: from its head to the last byte of its answer. */
 export function serveRequest(engine: Engine, context: RequestContext, exchange: ServerExchange): void {
@@ -46,11 +47,11 @@ class RequestRun implements TryListener {
   #match: RuleMatch | undefined
   #backend: CompiledBackend | undefined
   #target: ServiceTarget | undefined
+  /** The Service port that it was sent to. */
+  #self: ServiceTarget | undefined
   /** As the endpoint gets it. */
   #head: RequestHead | undefined
-  #keeper: SessionKeeper | undefined
-  #session: Session | undefined
-  #sessionHost: Host | undefined
+  #kept: KeptSession | undefined
   #try: Try | undefined
   #retries = 0
   #freeRetries = 0
@@ -76,27 +77,19 @@ class RequestRun implements TryListener {
     usage.requests++
     this.#exchange.onClientGone = () => this.#onClientGone()
     this.#exchange.onDrain = () => this.#try?.resume()
-    if (full) {
-      this.#refuse('overload', `${limits.maxRequests} requests are on their way`)
-      return
-    }
     const now = config()
-    if (now === undefined) {
-      this.#refuse('no-configuration', '')
-      return
-    }
-    const found = resolve(now, this.#context.destination, this.#context.caller.identity.namespace)
-    if (found.kind === 'unresolved') this.#refuse(found.reason, found.detail)
+    const { destination, caller, routed } = this.#context
+    const found = now && resolve(now, destination, caller.identity.namespace, routed)
+    if (full) this.#refuse('overload', `${limits.maxRequests} requests are on their way`)
+    else if (found === undefined) this.#refuse('no-configuration', '')
+    else if (found.kind === 'unresolved') this.#refuse(found.reason, found.detail)
     else this.#judge(found)
   }
 
   /** Finds the rule and runs its filters. */
-  #judge({ service, level, table }: Resolved): void {
+  #judge({ service, level, table, judgedTable }: Resolved): void {
     const record = this.#record
-    record.service = service.entry.name
-    record.namespace = service.entry.namespace
-    record.port = service.port.port
-    record.level = level
+    recordDestination(record, service, level)
     const target = normaliseTarget(this.#exchange.head.target)
     if ('refused' in target) {
       this.#refuse('malformed-request', target.refused)
@@ -105,12 +98,17 @@ class RequestRun implements TryListener {
     const head = requestHead(this.#exchange.head, target, this.#context.caller, service.port.port)
     this.#trace = this.#engine.telemetry.startTrace(head.headers, record)
     if (this.#trace !== undefined) record.traceId = this.#trace.traceId
+    const { guard, self } = service
+    const judged = guard?.route === undefined ? table : judgedTable
+    const match = judged?.kind === 'request' ? judged.table.find(head) : undefined
+    // Before the first filter: what policies see is what was sent, in its normal form.
+    if (guard !== undefined && !this.#permit(guard, head, match)) return
+    this.#self = self
     if (table === undefined) {
       this.#limitTime(undefined)
-      this.#forward(head, service.self, [])
+      this.#forward(head, self, [])
       return
     }
-    const match = table.kind === 'request' ? table.table.find(head) : undefined
     if (match === undefined) {
       this.#refuse('no-route', '')
       return
@@ -122,14 +120,18 @@ class RequestRun implements TryListener {
     this.#choose(match, head)
   }
 
+  /** @returns false if policies deny it */
+  #permit(guard: CompiledGuard, head: RequestHead, match: RuleMatch | undefined): boolean {
+    const denial = denialOf(guard, head, this.#context.caller, this.#grpc, match, this.#record)
+    if (denial !== undefined) this.#answer(denial)
+    return denial === undefined
+  }
+
   /** Chooses the backend and runs its filters. */
   #choose(match: RuleMatch, head: RequestHead): void {
     const { rule } = match
-    this.#keeper = this.#engine.sessions(rule)
-    this.#session = this.#keeper?.find(this.#exchange.head.headers, this.#engine.clock.now())
-    const kept = this.#session && sessionHost(this.#engine, rule, this.#session)
-    const backend = kept?.backend ?? rule.pickBackend()
-    this.#sessionHost = kept?.host
+    this.#kept = keptSession(this.#engine, rule, this.#exchange.head.headers)
+    const backend = this.#kept?.backend ?? rule.pickBackend()
     if (backend === undefined) {
       this.#refuse('no-backend', '')
       return
@@ -141,9 +143,10 @@ class RequestRun implements TryListener {
     }
     const mirrorHead = backend.filters.empty ? head : { ...head, headers: head.headers.slice() }
     if (!this.#filter(backend.filters, head, match.prefix)) return
-    const copies = this.#mirrors(rule.filters, mirrorHead)
-    copies.push(...this.#mirrors(backend.filters, head))
-    this.#forward(head, backend.target, copies)
+    // Another Service of this namespace is judged as well: a route widens nobody's rights.
+    const guard = isSame(backend.target, this.#self) ? undefined : this.#engine.config()?.guardOf(backend.target)
+    if (guard !== undefined && !this.#permit(guard, head, undefined)) return
+    this.#forward(head, backend.target, [...this.#mirrors(rule.filters, mirrorHead), ...this.#mirrors(backend.filters, head)])
   }
 
   /** @returns false if a filter answered */
@@ -156,9 +159,8 @@ class RequestRun implements TryListener {
     return false
   }
 
-  #mirrors(filters: CompiledFilters, head: RequestHead): BodyCopy[] {
-    if (filters.mirrors.length === 0 || this.#exchange.head.upgrade !== undefined) return []
-    return [...startMirrors(this.#engine, filters, head, this.#body.length, this.#grpc)]
+  #mirrors(filters: CompiledFilters, head: RequestHead): readonly BodyCopy[] {
+    return this.#exchange.head.upgrade === undefined ? startMirrors(this.#engine, filters, head, this.#body.length, this.#grpc, this.#context.caller) : []
   }
 
   #forward(head: RequestHead, target: ServiceTarget, copies: readonly BodyCopy[]): void {
@@ -180,7 +182,7 @@ class RequestRun implements TryListener {
     const set = endpointsOf(this.#engine, target)
     const host = this.#pick(set)
     if (set === undefined || host === undefined) {
-      this.#refuse('no-endpoint', `${target.namespace}/${target.name}:${target.port}`)
+      this.#refuse(set?.closed === undefined ? 'no-endpoint' : 'denied', set?.closed ?? `${target.namespace}/${target.name}:${target.port}`)
       return
     }
     this.#tried.add(host)
@@ -194,10 +196,8 @@ class RequestRun implements TryListener {
     attempt.start(
       this.#engine,
       upstreamProtocol(set, head.version, this.#grpc, upgrade !== undefined),
-      {
-        method: head.method, scheme: head.scheme, authority: head.authority, target: head.path + head.query, headers, length: this.#body.length,
-        ...(upgrade === undefined ? {} : { upgrade }),
-      },
+      this.#context.caller,
+      upstreamHead(head, headers, this.#body.length, upgrade),
       this.#match?.rule.timeouts.backendRequestMs,
     )
     this.#body.attach(attempt)
@@ -206,7 +206,7 @@ class RequestRun implements TryListener {
   #pick(set: EndpointSet | undefined): Host | undefined {
     if (set === undefined) return undefined
     // A session goes elsewhere only when its endpoint failed.
-    if (this.#sessionHost !== undefined && this.#tried.size === 0) return this.#sessionHost
+    if (this.#kept?.host !== undefined && this.#tried.size === 0) return this.#kept.host
     return pickHost(this.#engine, set, this.#tried)
   }
 
@@ -222,7 +222,8 @@ class RequestRun implements TryListener {
       this.#retry(decision.delayMs, decision.free)
       return
     }
-    stripOwnHeaders(headers)
+    // Another waypoint has done so, and speaks in the mesh's name itself.
+    if (attempt.host.endpoint.via === undefined) stripOwnHeaders(headers)
     if (decision?.exhausted === true) {
       this.#record.reason = 'retries-exhausted'
       headers.push(reasonHeader, 'retries-exhausted')
@@ -323,8 +324,8 @@ class RequestRun implements TryListener {
     this.#body.release()
     this.#record.status = status
     this.#responseFilters(headers)
-    if (this.#keeper === undefined || host === undefined) return
-    const issued = this.#keeper.issue(host.address, this.#session, this.#engine.clock.now(), this.#match?.prefix)
+    if (this.#kept === undefined || host === undefined) return
+    const issued = this.#kept.keeper.issue(host.address, this.#kept.session, this.#engine.clock.now(), this.#match?.prefix)
     if (issued !== undefined) headers.push(...issued)
   }
 
@@ -357,13 +358,11 @@ class RequestRun implements TryListener {
   /** Ends it without a whole answer, or with one if none was begun. */
   #breakOff(code: ReasonCode, detail: string): void {
     if (this.#over) return
-    if (!this.#committed) {
-      this.#refuse(code, detail)
-      return
-    }
-    this.#record.reason = code
-    this.#record.detail = detail
-    this.#cut(code)
+    if (this.#committed) {
+      this.#record.reason = code
+      this.#record.detail = detail
+      this.#cut(code)
+    } else this.#refuse(code, detail)
   }
 
   #onClientGone(): void {

@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream'
 import type { Cancel } from '../../src/kit/clock.ts'
 import type { TrySpan } from '../../src/telemetry/telemetry.ts'
-import type { Host, UpstreamProtocol } from '../backends/pools.ts'
+import type { Client, Host, UpstreamProtocol } from '../backends/pools.ts'
+import type { RequestHead } from '../compiled.ts'
 import type { BodyLength, HeaderList } from '../exchange.ts'
 import type { UpstreamFailure, UpstreamHandler, UpstreamHead, UpstreamStream } from '../upstream.ts'
 import type { BodySink } from './body.ts'
@@ -17,6 +18,11 @@ export interface TryListener {
   readonly onTryTimeout: (attempt: Try) => void
   readonly onTryDrain: () => void
   readonly onTryUpgrade: (headers: HeaderList, stream: Duplex) => void
+}
+
+/** What an endpoint gets of a request. @param headers a copy for this try */
+export function upstreamHead({ method, scheme, authority, path, query }: RequestHead, headers: HeaderList, length: BodyLength, upgrade: string | undefined): UpstreamHead {
+  return { method, scheme, authority, target: path + query, headers, length, ...(upgrade === undefined ? {} : { upgrade }) }
 }
 
 /** Answers that say the endpoint itself is in trouble, rather than the request. */
@@ -39,9 +45,9 @@ export class Try implements UpstreamHandler, BodySink {
   }
 
   /** @param timeoutMs of this try; undefined or 0: none */
-  start(engine: Engine, protocol: UpstreamProtocol, head: UpstreamHead, timeoutMs: number | undefined): void {
+  start(engine: Engine, protocol: UpstreamProtocol, client: Client, head: UpstreamHead, timeoutMs: number | undefined): void {
     if (timeoutMs !== undefined && timeoutMs > 0) this.#cancelTimer = engine.clock.after(timeoutMs, () => this.#onTimeout())
-    this.#stream = this.host.pool(protocol).request(head, this)
+    this.#stream = this.host.pool(protocol, client).request(head, this)
   }
 
   write(chunk: Buffer): boolean {

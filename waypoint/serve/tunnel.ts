@@ -1,16 +1,19 @@
 import type { Duplex } from 'node:stream'
 import type { PortProtocol } from '../../src/model/entries.ts'
 import { reason as reasonOf, type ReasonCode } from '../../src/model/reasons.ts'
+import type { ExchangeRecord } from '../../src/telemetry/telemetry.ts'
 import type { IncomingTunnel } from '../../src/transport/hbone-server.ts'
 import { destinationKey } from '../config/compile.ts'
 import { detect } from '../detect.ts'
 import type { ExchangeHandler, ServerConnection } from '../exchange.ts'
 import { serveHttp1 } from '../http1/server.ts'
 import { serveHttp2 } from '../http2/server.ts'
+import { originalClient } from '../../src/policy/speaker.ts'
 import { serveConnection } from './connection.ts'
 import { resolve, type Resolved } from './destination.ts'
 import type { Engine } from './engine.ts'
 import { callerOf, type Caller, type RequestContext } from './forwarded.ts'
+import { judgeConnection, recordVerdict } from './permit.ts'
 import { emptyRecord } from './record.ts'
 import { serveRequest } from './request.ts'
 import { reasonHeader } from './respond.ts'
@@ -38,25 +41,37 @@ export function createTunnelServer(engine: Engine): TunnelServer {
   const streams = new Set<Duplex>()
   let draining = false
 
-  const refuse = (tunnel: IncomingTunnel, caller: Caller, code: ReasonCode, detail: string): void => {
+  const refuse = (tunnel: IncomingTunnel, caller: Caller, code: ReasonCode, detail: string, facts: Partial<ExchangeRecord> = {}): void => {
     engine.telemetry.count('connection-refused')
-    const record = emptyRecord(engine.clock.now(), 'tcp', caller.id)
+    const record = { ...emptyRecord(engine.clock.now(), 'tcp', caller.id), ...facts }
     const { status } = reasonOf(code)
     engine.telemetry.exchangeDone({ ...record, authority: tunnel.authority, method: 'CONNECT', status, reason: code, detail }, 0)
-    tunnel.refuse(status as 421 | 502 | 503, code)
+    tunnel.refuse(status as 403 | 421 | 502 | 503, code)
   }
 
   const serve = (tunnel: IncomingTunnel): void => {
-    const caller = callerOf(tunnel.peer, tunnel.peerId, engine.identity)
     const config = engine.config()
+    const peer = callerOf(tunnel.peer, tunnel.peerId, engine.identity)
     if (config === undefined) {
-      refuse(tunnel, caller, 'no-configuration', '')
+      refuse(tunnel, peer, 'no-configuration', '')
       return
     }
+    const client = originalClient(tunnel, config.speakers)
+    if ('refused' in client) {
+      refuse(tunnel, peer, 'denied', client.refused)
+      return
+    }
+    const { routed } = client
+    const caller = callerOf(client.identity, client.id, engine.identity, client.address)
     const key = destinationKey(tunnel.host, tunnel.port)
-    const resolved = resolve(config, key, tunnel.peer.namespace)
+    const resolved = resolve(config, key, client.identity.namespace, routed)
     if (resolved.kind === 'unresolved') {
       refuse(tunnel, caller, resolved.reason, resolved.detail)
+      return
+    }
+    const denial = denialOf(resolved, caller)
+    if (denial !== undefined) {
+      refuse(tunnel, caller, 'denied', denial.detail, denial)
       return
     }
     engine.telemetry.count('connection')
@@ -67,10 +82,10 @@ export function createTunnelServer(engine: Engine): TunnelServer {
       streams.delete(stream)
       engine.usage.connections--
     })
-    void accepted(tunnel, stream, resolved, { caller, destination: key }).catch(() => stream.destroy(new Error('serving failed')))
+    void accepted(stream, resolved, { caller, destination: key, routed }).catch(() => stream.destroy(new Error('serving failed')))
   }
 
-  const accepted = async (tunnel: IncomingTunnel, stream: Duplex, resolved: Resolved, context: RequestContext): Promise<void> => {
+  const accepted = async (stream: Duplex, resolved: Resolved, context: RequestContext): Promise<void> => {
     stream.on('error', () => {})
     const declared = declaredProtocol(resolved)
     const found = await detect(stream, declared, { clock: engine.clock })
@@ -81,7 +96,7 @@ export function createTunnelServer(engine: Engine): TunnelServer {
     }
     const serverName = found.protocol === 'tls' ? found.serverName : undefined
     const { caller } = context
-    await serveConnection(engine, stream, resolved, { protocol: found.protocol, serverName, caller, remoteAddress: tunnel.remoteAddress })
+    await serveConnection(engine, stream, resolved, { protocol: found.protocol, serverName, caller })
   }
 
   const serveHttp = (stream: Duplex, protocol: 'http1' | 'http2', context: RequestContext): void => {
@@ -122,6 +137,18 @@ export function createTunnelServer(engine: Engine): TunnelServer {
       for (const stream of streams) stream.destroy(new Error('the waypoint is closing'))
     },
   }
+}
+
+/** A connection that will not be read and that policies deny is refused before it is accepted; what is said of it, then. */
+function denialOf(resolved: Resolved, caller: Caller): (Partial<ExchangeRecord> & { readonly detail: string }) | undefined {
+  const { service: { guard, entry, port }, level } = resolved
+  const declared = declaredProtocol(resolved)
+  if (guard === undefined || (declared !== 'tcp' && declared !== 'tls')) return undefined
+  const verdict = judgeConnection(guard.service, caller, guard.ports)
+  if (verdict.allowed) return undefined
+  const record = { protocol: declared, service: entry.name, namespace: entry.namespace, port: port.port, level, detail: verdict.reason } as ExchangeRecord
+  recordVerdict(record, verdict)
+  return record
 }
 
 /** What the routes say, else what the Service port says. */

@@ -109,3 +109,14 @@ export function to(key: string, changes: Manifest = {}): Manifest {
 export function prefix(value: string, rest: Manifest): Manifest {
   return { matches: [{ path: { type: 'PathPrefix', value } }], ...rest }
 }
+
+/** A policy `namespace/name` of our own kinds. */
+export function policy(key: string, spec: Manifest, kind: 'AuthorizationPolicy' | 'MTLSPolicy' = 'AuthorizationPolicy'): Manifest {
+  const [in_, name] = key.split('/')
+  return { apiVersion: 'policy.waymark.dev/v1alpha1', kind, metadata: { name, namespace: in_ }, spec }
+}
+
+/** The targetRef of a Service or, with `kind`, of a Gateway or a route. */
+export function target(name: string, kind = 'Service'): Manifest {
+  return { group: kind === 'Service' ? '' : gatewayApi, kind, name }
+}
