@@ -15,13 +15,14 @@ export type WorkloadView = {
 }
 
 /**
- * The entry of a pod that can be reached: it has an address and is not over. Without a node agent none is reached by HBONE. A pod that shall
- * be captured has its entry as soon as it has a node, for agents capture it before it has an address.
+ * The entry of a pod that can be reached: it has an address and is not over. Without a node agent none is reached by HBONE. A pod of a mesh
+ * namespace has its entry as soon as it has a node: it may not start before that one's agent knows whether to capture it.
  */
 export function workloadEntry(pod: Pod, view: WorkloadView, { trustDomain, nodeAgent }: FixedOptions): WorkloadEntry | undefined {
   const addresses = addressesOf(pod)
   const capture = nodeAgent === 'reported' && isEnrolled(pod, view.inMesh) && isCapturable(pod) && pod.spec?.nodeName !== undefined
-  if (isOver(pod) || (addresses.length === 0 && !capture)) return undefined
+  const awaited = nodeAgent === 'reported' && pod.spec?.nodeName !== undefined && view.inMesh(pod.metadata.namespace ?? '')
+  if (isOver(pod) || (addresses.length === 0 && !awaited)) return undefined
   return {
     kind: 'workload',
     namespace: pod.metadata.namespace ?? '',
