@@ -137,6 +137,8 @@ describe('operations', () => {
     ['dots encoded twice that lead out', ...admin('/admin/%252e%252e/x'), doubt],
     ['a slash encoded twice', ...admin('/x%252f..%252fadmin'), doubt],
     ['a NUL encoded twice', ...admin('/admin%2500.png'), doubt],
+    ['a dot behind the prefix', ...admin('/admin./x'), doubt],
+    ['a space behind the prefix', ...admin('/admin%20'), doubt],
     ['escapes that mean the same', { paths: [{ type: 'exact', value: '/caf%c3%a9' }] }, request({ path: '/caf%C3%A9' }), both],
     ['an exact path', { paths: [{ type: 'exact', value: '/a' }] }, request({ path: '/a' }), both],
     ['an exact path with a slash behind it', { paths: [{ type: 'exact', value: '/a' }] }, request({ path: '/a/' }), doubt],

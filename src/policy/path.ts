@@ -7,7 +7,7 @@ export type PathTest = (path: string) => boolean
 
 /**
  * Compiles a path of a policy. The path that is judged is the one that is forwarded, but what a server makes of it differs: some drop
- * `;parameters`, some decode twice, some take `/Admin` for `/admin` and `/admin/` for it. What leads to a denial fits if one of these
+ * `;parameters`, some decode twice, some take `/Admin`, `/admin/` or `/admin.` for `/admin`. What leads to a denial fits if one of these
  * readings does; what leads to a permission fits only if the path fits as it stands and in the reading that goes furthest.
  */
 export function compilePath({ type, value }: PolicyPath, certainty: Certainty): PathTest {
@@ -43,6 +43,8 @@ function looseReadings(path: string): readonly string[] {
   if (!isPlain(path)) {
     for (const reading of [withoutParameters(path), deepReading(path)]) readings.add(reading).add(reading.toLowerCase())
   }
+  // Servers on Windows drop spaces and dots at the end of a name.
+  for (const reading of [...readings]) if (/[ .](?:\/|$)/.test(reading)) readings.add(reading.replaceAll(/[ .]+(?=\/|$)/g, ''))
   for (const reading of [...readings]) readings.add(withoutSlash(reading))
   return [...readings]
 }
