@@ -42,8 +42,8 @@ describe('faultOf', () => {
 })
 
 describe('nextStep', () => {
-  const step = (reason: RestartReason, failures = 1, more: Partial<Fault & { openMs: number; random: () => number }> = {}) =>
-    nextStep({ reason, message: '', retryAfterMs: more.retryAfterMs }, { failures, openMs: more.openMs ?? 0, random: more.random ?? (() => 0.999_999) })
+  const step = (reason: RestartReason, failures = 1, more: Partial<Fault & { openMs: number; failingMs: number; random: () => number }> = {}) =>
+    nextStep({ reason, message: '', retryAfterMs: more.retryAfterMs }, { failures, failingMs: more.failingMs ?? 0, openMs: more.openMs ?? 0, random: more.random ?? (() => 0.999_999) })
 
   const relists: Readonly<Record<RestartReason, RelistReason | undefined>> = {
     'ended': undefined,
@@ -66,8 +66,14 @@ describe('nextStep', () => {
     })
   }
 
-  it('waits longer with each failure, never longer than 15 s', () => {
-    assert.deepEqual([1, 2, 3, 4, 10, 1000].map((failures) => step('cut', failures).delayMs), [199, 399, 799, 1599, 14_999, 14_999])
+  it('waits longer with each failure, but not long while a server may be restarting', () => {
+    assert.deepEqual([1, 2, 3, 4, 10, 1000].map((failures) => step('cut', failures).delayMs), [199, 399, 799, 1499, 1499, 1499])
+  })
+
+  it('waits no longer than 5 s for what passes by itself, and than 15 s for what somebody must do', () => {
+    const longest = (reason: RestartReason): number => step(reason, 1000, { failingMs: 60_000 }).delayMs
+    assert.deepEqual((['cut', 'silent', 'server-error', 'throttled'] as const).map(longest), [4999, 4999, 4999, 4999])
+    assert.deepEqual((['missing', 'forbidden', 'unauthorized', 'defect'] as const).map(longest), [14_999, 14_999, 14_999, 14_999])
   })
 
   it('waits as long as the server asks for, within reason, and not shorter than it would anyway', () => {

@@ -15,6 +15,8 @@ export interface Fault {
 export interface Circumstances {
   /** How many tries in a row made no progress, this one included. */
   readonly failures: number
+  /** How long it has been failing for this reason, milliseconds. */
+  readonly failingMs: number
   /** How long the watch had been open, milliseconds. */
   readonly openMs: number
   /** A number from 0 up to, not including, 1. */
@@ -40,6 +42,12 @@ export class WatchFault extends Error {
 }
 
 const baseMs = 200
+/** An API server that restarts is back within a minute, and whoever waits for it must not add to that. */
+const shortlyMs = 60_000
+const maxShortlyMs = 1500
+/** What passes by itself is tried often: a try at a port where nobody listens costs next to nothing. */
+const maxPassingMs = 5000
+/** What waits for somebody who installs or allows something. */
 const maxMs = 15_000
 /** However long the server asks for. */
 const maxRetryAfterMs = 120_000
@@ -75,15 +83,19 @@ function reasonOf({ status }: KubeError): RestartReason {
   return status >= 500 ? 'server-error' : 'rejected'
 }
 
-/** What to do after a fault: a pause that grows with each failure, and whether the collection has to be listed again. */
-export function nextStep({ reason, retryAfterMs = 0 }: Fault, { failures, openMs, random }: Circumstances): Step {
+/** What to do after a fault: a pause that grows with each failure and, later, with time, and whether the collection has to be listed again. */
+export function nextStep({ reason, retryAfterMs = 0 }: Fault, { failures, failingMs, openMs, random }: Circumstances): Step {
   if (reason === 'ended' && openMs >= healthyMs) return { delayMs: 0, relist: undefined, refresh: false }
-  const pause = backoffMs(failures, { baseMs, maxMs, random })
+  const pause = backoffMs(failures, { baseMs, maxMs: failingMs < shortlyMs ? maxShortlyMs : passes(reason) ? maxPassingMs : maxMs, random })
   return {
     delayMs: Math.max(pause, Math.min(retryAfterMs, maxRetryAfterMs)),
     relist: relistReason(reason, failures),
     refresh: reason === 'unauthorized',
   }
+}
+
+function passes(reason: RestartReason): boolean {
+  return reason === 'cut' || reason === 'silent' || reason === 'server-error' || reason === 'throttled'
 }
 
 function relistReason(reason: RestartReason, failures: number): RelistReason | undefined {

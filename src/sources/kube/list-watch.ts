@@ -71,6 +71,7 @@ export function listWatch(options: ListWatchOptions): ListWatch {
   let synced = false
   let problem: WatchProblem | undefined
   let failures = 0
+  let failing: { readonly reason: RestartReason; readonly sinceMs: number } | undefined
   let missingSinceMs: number | undefined
   let wake: (() => void) | undefined
 
@@ -202,7 +203,8 @@ export function listWatch(options: ListWatchOptions): ListWatch {
     }
     if (isClosed()) return
     failures = events > 0 ? 1 : failures + 1
-    const step = nextStep(fault, { failures, openMs: clock.now() - openedMs, random })
+    if (failures === 1 || failing?.reason !== fault.reason) failing = { reason: fault.reason, sinceMs: clock.now() }
+    const step = nextStep(fault, { failures, failingMs: clock.now() - failing.sinceMs, openMs: clock.now() - openedMs, random })
     observer?.restart?.(kind, fault.reason)
     if (fault.reason === 'ended') failures = step.delayMs === 0 ? 0 : failures
     else settle({ ...fault, failures })
