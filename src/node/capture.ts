@@ -52,6 +52,8 @@ export interface Capture {
 
 /** How long others may take to hear that a pod has left, milliseconds: until then it is reached by HBONE. */
 const heardMs = 3_000
+/** How long a certificate may take until listeners and rules come without one, milliseconds: what the pod sends is refused then. */
+const certificateMs = 5_000
 /** How long connections of a pod that left may go on, milliseconds. */
 const lastMs = 600_000
 
@@ -79,6 +81,16 @@ export function openCapture(options: CaptureOptions): Capture {
     }
   }
 
+  /** A certificate first, if it comes soon: beside an agent that is being replaced, listeners without one would refuse what that one could carry. */
+  const certifySoon = (): Promise<void> =>
+    new Promise((resolve) => {
+      const cancel = clock.after(certificateMs, resolve)
+      void certify().then(() => {
+        cancel()
+        resolve()
+      })
+    })
+
   const end = async (): Promise<void> => {
     phase = 'gone'
     cancelLeave?.()
@@ -104,8 +116,9 @@ export function openCapture(options: CaptureOptions): Capture {
   return {
     start: async () => {
       try {
+        await certifySoon()
+        if (isGone()) return
         await pod.start()
-        void certify()
         await options.letNodeReach()
         await network.capture()
         rules = true
