@@ -41,7 +41,7 @@ runScript<AgentOptions>(async ({ credentials, pods }) => {
   const source: CredentialSource = { identity: credentials.identity, current: () => credentials, onChange: () => () => {} }
   const made: { readonly captured: CapturedPod; readonly workload: WorkloadEntry }[] = []
   for (let at = 0; at < pods; at++) {
-    const { address, network } = loopbackPod()
+    const { address, network } = loopbackPod(false)
     const captured = createCapturedPod({ network, originalDestination: () => ({ host: vip, port: 80 }), clock: systemClock, telemetry, loads })
     await captured.certify(source)
     await captured.start()

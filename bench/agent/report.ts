@@ -72,7 +72,7 @@ export function agentReport({ outbound, inbound, beside, memory, version, quick,
     agentHeading,
     ...(quick ? ['A quick run, to see that everything works: its figures mean nothing.'] : []),
     `Written by \`npm run bench:agent\`; ${version}, ${cpus().length} processors, ${cpuModel()}; median of ${rounds} rounds (least–greatest). Policies and metrics are on, one agent at a time has a processor of its own. Plain sockets on loopback stand ` +
-      'for the pods\' namespaces: what the kernel adds there (`setns`, `SO_ORIGINAL_DST`, redirects) is not in these figures.',
+      'for the pods\' namespaces: what the kernel adds there (`setns`, `SO_ORIGINAL_DST`, redirects, the client\'s source address) is not in these figures.',
     markdownTable(['', 'wanted', 'got', ''], rows),
     'Small requests beside four bulk transfers between the same two pods, both agents and all else on two processors. New connections keep away from sessions with bulk in them:',
     markdownTable(['8 kept connections, one request each at a time', 'requests/s', 'p50 ms', 'p99 ms', 'max ms', 'bulk MB/s'],

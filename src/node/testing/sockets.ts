@@ -32,7 +32,11 @@ export interface LoopbackPod {
   readonly connectFrom: (from: string, port: number, target: number) => Socket
 }
 
-export function loopbackPod(): LoopbackPod {
+/**
+ * @param showSource false: `dial` never binds. Binding without IP_BIND_ADDRESS_NO_PORT, which only native code can set, makes the system
+ * look for a free port each time, which costs more than all else of a connection.
+ */
+export function loopbackPod(showSource = true): LoopbackPod {
   pods++
   const address = `${prefix}.${pods % 250}`
   const going = new Map<string, { readonly host: string; readonly port: number }>()
@@ -51,7 +55,7 @@ export function loopbackPod(): LoopbackPod {
     },
     dial: ({ host, port, from }) => {
       dials.push(`${from === undefined ? '' : `${from} > `}${host}:${port}`)
-      const socket = connect({ host, port, localAddress: host.includes(':') ? undefined : (from ?? address), allowHalfOpen: true, noDelay: true, autoSelectFamily: false })
+      const socket = connect({ host, port, localAddress: host.includes(':') || !showSource ? undefined : (from ?? address), allowHalfOpen: true, noDelay: true, autoSelectFamily: false })
       sockets.add(socket)
       socket.once('close', () => sockets.delete(socket))
       return socket
