@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { decide, indexDestinations, resolveHost } from './destination.ts'
+import { decide, decideCaptured, indexDestinations, resolveHost } from './destination.ts'
 import { entryKey, type Entry } from './entries.ts'
 
 const identity = (namespace: string) => ({ trustDomain: 'cluster.local', namespace, serviceAccount: 'app' })
@@ -81,5 +81,24 @@ describe('decide', () => {
     for (const [ports, port, kind] of [['all', 80, 'refused'], [[80], 80, 'refused'], [[80], 81, 'workload']] as const) {
       assert.equal(decide(index({ ...pod, closed: ports }), identity('shop'), '10.1.0.8', port).kind, kind)
     }
+  })
+})
+
+describe('decideCaptured', () => {
+  const mesh = index(service('books', 'reviews', 'waypoint/books/waypoint'), service('flat', 'echo'))
+  const kindOf = (address: string, port: number, unknown: 'pass' | 'refuse'): string => {
+    const decision = decideCaptured(mesh, identity('shop'), address, port, unknown)
+    return decision.kind === 'refused' ? decision.reason : decision.kind
+  }
+
+  it('passes addresses that nothing in the mesh has, or refuses them, as the mesh is set', () => {
+    assert.equal(kindOf('192.0.2.1', 443, 'pass'), 'outside')
+    assert.equal(kindOf('192.0.2.1', 443, 'refuse'), 'unknown-destination')
+  })
+
+  it('never passes what a Service of the mesh has, whatever is missing', () => {
+    assert.equal(kindOf('10.0.0.4', 81, 'pass'), 'unknown-destination')
+    assert.equal(kindOf('10.0.0.5', 80, 'pass'), 'no-waypoint')
+    assert.equal(kindOf('fd00::4', 80, 'pass'), 'endpoints')
   })
 })
