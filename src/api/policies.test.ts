@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { parse } from 'yaml'
+import { parse, parseAllDocuments } from 'yaml'
 import { gatewaySchemas, ownPlurals } from '../../crds/load.ts'
 import { kinds, policyGroup } from './resources.ts'
 import { validate } from './validate.ts'
@@ -80,6 +80,14 @@ describe('our own kinds', () => {
       const { group, versions, namespaced, plural: known } = kinds[spec.names.kind]
       assert.deepEqual([spec.group, spec.scope, spec.names.plural, spec.versions.map(({ name }) => name)], [group, namespaced ? 'Namespaced' : 'Cluster', known, versions])
     }
+  })
+
+  it('are written rightly in the example and in the documentation', () => {
+    const page = readFileSync('docs/authorization.md', 'utf8')
+    const blocks = [...page.matchAll(/^```yaml\n([\s\S]*?)^```/gm)].map((found) => found[1] ?? '')
+    const documents = [readFileSync('examples/kubernetes/authorization.yaml', 'utf8'), ...blocks].flatMap((text) => parseAllDocuments(text).map((each) => each.toJS() as unknown))
+    assert.equal(documents.length, 5)
+    for (const document of documents) assert.deepEqual(validate(document, options).problems, [])
   })
 
   it('get the defaults that the API server fills in', () => {

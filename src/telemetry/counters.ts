@@ -26,6 +26,8 @@ export interface Counts {
   readonly waypoint: string
   /** Slots: requests, bytes in, bytes out. */
   readonly series: ReadonlyMap<string, Series>
+  /** What policies made of requests and connections; one slot. */
+  readonly verdicts: ReadonlyMap<string, Series>
   /** Slots: one a bucket, then +Inf, then the sum in seconds. */
   readonly timings: ReadonlyMap<string, Series>
   /** In the order of `events`. */
@@ -39,6 +41,7 @@ export class Counters implements WaypointMetrics {
   readonly waypoint: string
   private readonly series = new Map<string, Series>()
   private readonly timings = new Map<string, Series>()
+  private readonly verdicts = new Map<string, Series>()
   private readonly events = new Float64Array(events.length)
   private state: (() => WaypointState) | undefined
 
@@ -52,6 +55,10 @@ export class Counters implements WaypointMetrics {
     counts[0] = (counts[0] ?? 0) + 1
     counts[1] = (counts[1] ?? 0) + record.bytesIn
     counts[2] = (counts[2] ?? 0) + record.bytesOut
+    if (record.verdict !== undefined) {
+      this.addVerdict(record.verdict, record.policy ?? '', record.namespace)
+      for (const policy of record.audit ?? []) this.addVerdict('audited', policy, record.namespace)
+    }
     const { slots } = this.timings.get(record.namespace + '/' + record.service) ?? this.addTimings(record)
     const seconds = durationMs / 1000
     let at = 0
@@ -70,7 +77,15 @@ export class Counters implements WaypointMetrics {
   }
 
   /** What there is now; the arrays are the live ones. */
-  readonly counts = (): Counts => ({ waypoint: this.waypoint, series: this.series, timings: this.timings, events: this.events, state: this.state?.() })
+  readonly counts = (): Counts => ({ waypoint: this.waypoint, series: this.series, verdicts: this.verdicts, timings: this.timings, events: this.events, state: this.state?.() })
+
+  private addVerdict(verdict: string, policy: string, namespace: string): void {
+    const full = this.verdicts.size >= maxSeries && !this.verdicts.has(`${verdict}|${policy}|${namespace}`)
+    const [key, of, by] = full ? [`${verdict}|other`, 'other', 'other'] : [`${verdict}|${policy}|${namespace}`, namespace, policy]
+    let found = this.verdicts.get(key)
+    if (found === undefined) this.verdicts.set(key, (found = { labels: { waypoint: this.waypoint, namespace: of, verdict, policy: by }, slots: new Float64Array(1) }))
+    found.slots[0] = (found.slots[0] ?? 0) + 1
+  }
 
   private addSeries(key: string, record: ExchangeRecord): Series {
     const full = this.series.size >= maxSeries
@@ -107,6 +122,7 @@ export function sumCounts(waypoint: string, all: readonly Counts[]): Counts {
   return {
     waypoint,
     series: sumSeries(all.map(({ series }) => series)),
+    verdicts: sumSeries(all.map(({ verdicts }) => verdicts)),
     timings: sumSeries(all.map(({ timings }) => timings)),
     events: all.reduce<Float64Array>((sum, { events: more }) => add(sum, more), new Float64Array(events.length)),
     state: all.map(({ state }) => state).filter((state) => state !== undefined).reduce<WaypointState | undefined>(sumStates, undefined),

@@ -69,6 +69,8 @@ export function createMetrics(nowMs: () => number, options: MetricsOptions = {})
     ['waymark_requests_total', 'Requests and opaque connections that ended, by destination, route, status and reason (code 0: no answer).', 'counter', fromSeries(0)],
     ['waymark_request_bytes_total', 'Bytes of request bodies and opaque connections, from clients.', 'counter', fromSeries(1)],
     ['waymark_response_bytes_total', 'Bytes of response bodies and opaque connections, to clients.', 'counter', fromSeries(2)],
+    ['waymark_policy_verdicts_total', 'Requests and connections that policies judged, by the policy that decided (none: no Allow matched) and by the Audit policies that matched.', 'counter',
+      each(({ verdicts }) => [...verdicts.values()].map(({ labels, slots }) => ({ labels, value: slots[0] ?? 0 })))],
     ['waymark_request_duration_seconds', 'From the head of the request to the end of the answer.', 'histogram', each(({ timings }) => [...timings.values()].flatMap(histogram))],
     ['waymark_events_total', 'Retries, mirrored copies, connections and what was dropped.', 'counter',
       each(({ waypoint, events: counts }) => events.flatMap((event, at) => (isUpstream(event) ? [] : [{ labels: { waypoint, event }, value: counts[at] ?? 0 }])))],

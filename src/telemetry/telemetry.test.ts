@@ -105,6 +105,18 @@ describe('metrics', () => {
     }
   })
 
+  it('count what policies make of requests, and what Audit policies would', async () => {
+    const metrics = createMetrics(() => 0)
+    const telemetry = createTelemetry('books/waypoint', { metrics })
+    telemetry.exchangeDone(record(), 1)
+    for (let time = 0; time < 2; time++) telemetry.exchangeDone(record({ status: 403, reason: 'denied', verdict: 'denied', policy: 'books/no-put', audit: ['books/watch'] }), 1)
+    telemetry.exchangeDone(record({ verdict: 'allowed', policy: '' }), 1)
+    const text = await metrics.render()
+    assert.equal(line(text, 'waymark_policy_verdicts_total', 'verdict="denied"', 'policy="books/no-put"', 'namespace="books"'), 2)
+    assert.equal(line(text, 'waymark_policy_verdicts_total', 'verdict="audited"', 'policy="books/watch"'), 2)
+    assert.equal(line(text, 'waymark_policy_verdicts_total', 'verdict="allowed"', 'policy=""'), 1)
+  })
+
   it('keep their number bounded, whatever callers do', async () => {
     const metrics = createMetrics(() => 0)
     const telemetry = createTelemetry('books/waypoint', { metrics })
