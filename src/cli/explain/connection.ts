@@ -3,12 +3,19 @@ import type { RouteRules, TcpRule, TlsRule } from '../../model/route.ts'
 import { commonAnswer, ownEndpoints, reasonAnswer, ruleBackends } from './backends.ts'
 import type { Case, Judgement } from './case.ts'
 import type { ExplainedCandidate } from './explanation.ts'
+import { judgeAtWaypoint } from './policies.ts'
 import { explainedCandidate, routeName } from './request.ts'
 
 type ConnectionRules = Extract<RouteRules, { readonly protocol: 'tls' | 'tcp' }>
 
 /** Judges a connection whose bytes are not looked at, but for the server name of a TLS handshake. */
 export function explainConnection(each: Case): Judgement {
+  const { policies, answer } = judgeAtWaypoint(each.resolved.service.guard, each, undefined, undefined)
+  const guarded = policies.length === 0 ? {} : { policies }
+  return answer === undefined ? { ...explainRoutes(each), ...guarded } : { candidates: [], backends: [], ...guarded, answer }
+}
+
+function explainRoutes(each: Case): Judgement {
   const { config, probe, resolved, declared } = each
   const { service, table } = resolved
   if (table === undefined) {

@@ -10,6 +10,7 @@ import { parseAuthority } from '../../transport/authority.ts'
 import { entryAnswer, ownEndpoints, reasonAnswer } from './backends.ts'
 import type { Case, Judgement } from './case.ts'
 import { explainConnection } from './connection.ts'
+import { judgeAtPod, type PolicyJudgement } from './policies.ts'
 import type { Explanation } from './explanation.ts'
 import type { Probe } from './probe.ts'
 import { explainRequest } from './request.ts'
@@ -34,6 +35,7 @@ export function explainProbe(snapshot: Snapshot, caller: Identity, probe: Probe)
         ...base,
         destination: { pod, port },
         because: `${address} is the address of a pod: such traffic goes straight to it, no routes apply`,
+        ...found(judgeAtPod(snapshot, { address, port }, caller, probe)),
         backends: [{ target: `pod ${pod}`, weight: 1, sharePercent: 100, filters: [], changes: [], endpoints: [{ address, port, condition: 'ready', transport }] }],
       }
     }
@@ -45,6 +47,7 @@ export function explainProbe(snapshot: Snapshot, caller: Identity, probe: Probe)
         destination: { service: `${service.namespace}/${service.name}`, port: port.port, speaks: port.protocol },
         because: `no waypoint serves ${service.namespace}/${service.name}: connections go straight to its endpoints, no routes apply`,
         backends: [own],
+        ...(own.endpoints[0] === undefined ? {} : found(judgeAtPod(snapshot, own.endpoints[0], caller, probe))),
         ...(own.answer === undefined ? {} : { answer: own.answer }),
       }
     }
@@ -76,8 +79,13 @@ function atWaypoint(snapshot: Snapshot, caller: Identity, probe: Probe, decision
     destination: { ...base.destination, speaks: declared },
     level: resolved.level,
     because,
-    ...judge({ config, caller, probe, resolved, declared, waypointId: waypoint.identity }),
+    ...judge({ snapshot, config, caller, probe, resolved, declared, waypointId: waypoint.identity }),
   }
+}
+
+/** What policies add; nothing if there are none. */
+function found({ policies, answer }: PolicyJudgement): Pick<Explanation, 'policies' | 'answer'> {
+  return { ...(policies.length === 0 ? {} : { policies }), ...(answer === undefined ? {} : { answer }) }
 }
 
 function judge(each: Case): Judgement {

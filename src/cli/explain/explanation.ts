@@ -33,6 +33,8 @@ export interface Explanation {
   readonly candidates: readonly ExplainedCandidate[]
   readonly rule?: ExplainedRule
   readonly backends: readonly ExplainedBackend[]
+  /** Every policy that judges it, by place; absent: none does. */
+  readonly policies?: readonly ExplainedPolicy[]
   /** Present if the mesh itself answers every such request. */
   readonly answer?: ExplainedAnswer
 }
@@ -45,6 +47,19 @@ export interface ExplainedCandidate {
   readonly match: string
   readonly verdict: Candidate['verdict']
   readonly why: string
+}
+
+export interface ExplainedPolicy {
+  /** `namespace/name` */
+  readonly policy: string
+  readonly action: 'allow' | 'deny' | 'audit'
+  /** Who judges, in words. */
+  readonly by: string
+  readonly says: 'allows it' | 'denies it' | 'would deny it' | 'does not match'
+  /** Position of the first rule that matches, from 0. */
+  readonly rule?: number
+  /** Whether it decided there. */
+  readonly decides: boolean
 }
 
 /** The rule that won. */

@@ -1,17 +1,18 @@
 import type { Paint } from '../io.ts'
 import { endpointWords } from './words.ts'
-import type { ExplainedAnswer, ExplainedBackend, ExplainedCandidate, Explanation } from './explanation.ts'
+import type { ExplainedAnswer, ExplainedBackend, ExplainedCandidate, ExplainedPolicy, Explanation } from './explanation.ts'
 
 const marks = { 'won': '+', 'no match': '-', 'matches, but ranks lower': '~' } as const
 
 /** An explanation for people: a heading, then one topic after the other. */
 export function formatExplanation(explanation: Explanation, paint: Paint): string {
-  const { caller, request, destination, waypoint, level, because, candidates, rule, backends, answer } = explanation
+  const { caller, request, destination, waypoint, level, because, candidates, rule, backends, policies = [], answer } = explanation
   const lines = [paint('bold', request.text), topic('from', caller)]
   if (request.path !== undefined) lines.push(topic('judged as', `${request.method ?? ''} ${request.path}${request.query ?? ''}, host ${request.authority ?? ''}`))
   if (destination !== undefined) lines.push(topic('to', destinationWords(destination)))
   lines.push(topic('waypoint', waypoint === undefined ? 'none' : waypoint.name))
   lines.push(topic('routes', level === 'none' ? 'none' : `${level} level`), topic('', because))
+  lines.push(...listTopic('policies', policies.map((each) => policyLine(each, paint))))
   if (candidates.length > 0) lines.push(topic('rules', 'in the order in which they are preferred: + won, - does not fit, ~ fits but ranks lower'), ...candidates.flatMap((each) => candidateLines(each, paint)))
   if (rule !== undefined) {
     lines.push(...listTopic('filters', rule.filters), ...listTopic('changes', rule.changes))
@@ -22,6 +23,11 @@ export function formatExplanation(explanation: Explanation, paint: Paint): strin
   if (backends.length > 0) lines.push(...listTopic('backends', backends.flatMap((each) => backendLines(each, paint))))
   lines.push(...answerLines(answer, backends, paint))
   return lines.map((line) => `${line}\n`).join('')
+}
+
+function policyLine({ policy, action, by, says, rule, decides }: ExplainedPolicy, paint: Paint): string {
+  const line = `${action} ${policy}${rule === undefined ? '' : ` rule ${rule}`}: ${says} (${by})`
+  return decides ? paint(action === 'deny' ? 'red' : 'green', line) : line
 }
 
 function topic(name: string, text: string): string {

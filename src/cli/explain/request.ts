@@ -1,13 +1,15 @@
 import { callerOf, copyHead, requestHead } from '../../../waypoint/serve/forwarded.ts'
 import { answerOfFilter } from '../../../waypoint/serve/respond.ts'
 import { normaliseTarget } from '../../../waypoint/route/path.ts'
+import { isSame } from '../../../waypoint/serve/choose.ts'
 import type { Candidate, CompiledFilters, CompiledRule, LocalAnswer, RequestHead } from '../../../waypoint/compiled.ts'
 import { formatSpiffeId } from '../../model/identity.ts'
 import type { Filter, GrpcRule, HttpRule } from '../../model/route.ts'
 import type { CompiledTable } from '../../../waypoint/config/runtime.ts'
 import { commonAnswer, filterAnswer, ownEndpoints, reasonAnswer, ruleBackends } from './backends.ts'
 import type { Case, Judgement } from './case.ts'
-import type { ExplainedAnswer, ExplainedCandidate } from './explanation.ts'
+import type { ExplainedAnswer, ExplainedCandidate, ExplainedPolicy } from './explanation.ts'
+import { judgeAtWaypoint, judgeBackend } from './policies.ts'
 import { filterWords, persistenceWords, retryWords, timeoutWords } from './words.ts'
 
 /** Judges a request as the waypoint does, step by step. */
@@ -19,14 +21,17 @@ export function explainRequest(each: Case): Judgement {
   const target = normaliseTarget(probe.head.target)
   if ('refused' in target) return { ...nothing, answer: reasonAnswer('malformed-request', target.refused, probe) }
   const head = requestHead(probe.head, target, callerOf(caller, formatSpiffeId(caller), waypointId), service.port.port)
+  const match = table?.kind === 'request' ? table.table.find(head) : undefined
+  const guarded = judgeAtWaypoint(service.guard, each, head, match)
+  const policies = policiesOf(guarded.policies)
+  const candidates = table?.kind === 'request' ? table.table.explain(head).map(explainedCandidate) : []
+  if (guarded.answer !== undefined) return { candidates, backends: [], ...policies, answer: guarded.answer }
   if (table === undefined) {
     const own = ownEndpoints(service.self, config.endpointsOf(service.self)?.endpoints ?? [], probe)
-    return { candidates: [], backends: [own], ...answered(own.answer) }
+    return { candidates, backends: [own], ...policies, ...answered(own.answer) }
   }
   if (table.kind !== 'request') return nothing
-  const candidates = table.table.explain(head).map(explainedCandidate)
-  const match = table.table.find(head)
-  if (match === undefined) return { candidates, backends: [], answer: reasonAnswer('no-route', '', probe) }
+  if (match === undefined) return { candidates, backends: [], ...policies, answer: reasonAnswer('no-route', '', probe) }
 
   const { rule, prefix } = match
   const source = sourceOf(table, rule)
@@ -46,16 +51,20 @@ export function explainRequest(each: Case): Judgement {
     ...(rule.retry === undefined ? {} : { retry: retryWords(rule.retry) }),
     ...(rule.persistence === undefined ? {} : { persistence: persistenceWords(rule.persistence) }),
   }
-  if (ruleAnswer !== undefined) return { candidates, rule: explainedRule, backends: [], answer: explain(ruleAnswer, [rule.filters]) }
+  if (ruleAnswer !== undefined) return { candidates, rule: explainedRule, backends: [], ...policies, answer: explain(ruleAnswer, [rule.filters]) }
 
   const filtersOf = (at: number): readonly Filter[] => source?.backends[at]?.filters ?? []
+  const elsewhere: ExplainedPolicy[] = []
   const backends = ruleBackends(rule, filtersOf, each, (backend) => {
     const changed = copyHead(head)
     const answer = backend.filters.onRequest(changed, prefix)
-    return answer === undefined ? { changes: changesOf(head, changed) } : { changes: [], answer: explain(answer, [backend.filters, rule.filters]) }
+    const isSelf = backend.target.kind === 'service' && isSame(backend.target, service.self)
+    const judged = isSelf && config.namespace === service.entry.namespace ? undefined : judgeBackend(backend.target, each, changed)
+    elsewhere.push(...(judged?.policies ?? []))
+    return answer === undefined ? { changes: changesOf(head, changed), answer: judged?.answer } : { changes: [], answer: explain(answer, [backend.filters, rule.filters]) }
   })
   const answer = rule.pickBackend() === undefined ? reasonAnswer('no-backend', '', probe) : commonAnswer(backends)
-  return { candidates, rule: explainedRule, backends, ...answered(answer) }
+  return { candidates, rule: explainedRule, backends, ...policiesOf([...guarded.policies, ...elsewhere]), ...answered(answer) }
 }
 
 /** A candidate in words. */
@@ -93,6 +102,12 @@ function linesOf({ headers }: RequestHead): readonly string[] {
 
 function nameOf(line: string): string {
   return line.slice(0, line.indexOf(':'))
+}
+
+/** Each once: several backends may be guarded alike. */
+function policiesOf(policies: readonly ExplainedPolicy[]): { readonly policies?: readonly ExplainedPolicy[] } {
+  const unique = [...new Map(policies.map((each) => [JSON.stringify(each), each])).values()]
+  return unique.length === 0 ? {} : { policies: unique }
 }
 
 function answered(answer: ExplainedAnswer | undefined): { readonly answer?: ExplainedAnswer } {
