@@ -1,3 +1,4 @@
+import { policyGroup } from '../api/resources.ts'
 import { printable } from '../kit/printable.ts'
 import { describeRef, type ObjectRef } from '../model/refs.ts'
 import type { Condition, ObjectStatus, ParentRef, Warning } from '../model/status.ts'
@@ -9,7 +10,7 @@ export interface Finding {
   readonly ref: ObjectRef
   /** Path of the field, `spec.rules[0]`, or '' for the object. */
   readonly field: string
-  /** With conditions of a route's parent: which one it is about. */
+  /** With conditions of a route's parent or a policy's target: which one it is about. */
   readonly parentRef?: ParentRef
   /** The condition, `Accepted=False (NoMatchingParent)`; '' for a warning. */
   readonly condition: string
@@ -44,7 +45,7 @@ export function warningFinding({ ref, field, message, advice }: Warning): Findin
 /** `Kind ns/name field: parent x: Condition=False (Reason): message; expected …; advice`, in one line. */
 export function describeFinding({ ref, field, parentRef, condition, message, expected, advice }: Finding): string {
   const subject = field === '' ? describeRef(ref) : `${describeRef(ref)} ${field}`
-  const parts = [subject, ...(parentRef === undefined ? [] : [`parent ${parentRef.name}`]), ...(condition === '' ? [] : [condition]), message]
+  const parts = [subject, ...(parentRef === undefined ? [] : [`${ref.group === policyGroup ? 'target' : 'parent'} ${parentRef.name}`]), ...(condition === '' ? [] : [condition]), message]
   return printable([parts.join(': '), ...(expected === '' ? [] : [`expected ${expected}`]), ...(advice === '' ? [] : [advice])].join('; '))
 }
 
