@@ -107,10 +107,15 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     directory: `${paths.host}/cni`, log, clock,
     admit: (pod) => manager.admit(watch.announce(pod), patienceSeconds * 1000 - answerMs),
   })
-  enrol = mailbox.enrol
-  enrol(enrolledIn(snapshot))
   const { plugin: places } = paths
   const plugin = places === undefined ? undefined : installPlugin({ ...places, directoryOnNode: `${places.hostOnNode}/cni`, log, clock })
+  enrol = (namespaces) => {
+    const all = [...namespaces]
+    // What the plugin asks for before it is asked itself.
+    mailbox.enrol(all)
+    plugin?.want(all.length > 0)
+  }
+  enrol(enrolledIn(snapshot))
   let cancelPoll: Cancel = () => {}
   const untilSettled = (): void => {
     if (manager.settled()) options.onSettled()

@@ -15,14 +15,17 @@ describe('the installation of the plugin', () => {
   let lines: string[]
   let wake = (): void => {}
   const clock = fakeClock()
-  const start = (): PluginInstallation =>
-    (installation = installPlugin({
+  const start = (): PluginInstallation => {
+    installation = installPlugin({
       configurations, binaries, directoryOnNode: '/var/lib/waymark-cni', clock,
       log: (line) => {
         lines.push(line)
         wake()
       },
-    }))
+    })
+    installation.want(true)
+    return installation
+  }
   const read = (name: string): string => readFileSync(join(configurations, name), 'utf8')
   const write = (name: string, text: string): void => {
     writeFileSync(join(root, name), text)
@@ -58,6 +61,29 @@ describe('the installation of the plugin', () => {
     assert.equal(statSync(join(configurations, '10-x.conflist')).mode & 0o777, 0o600)
     assert.deepEqual([...readdirSync(configurations), ...readdirSync(binaries)], ['10-x.conflist', '20-y.conflist'])
     removePlugin({ configurations, binaries })
+  })
+
+  it('is there while it is wanted, and the node is as it was otherwise', () => {
+    writeFileSync(join(configurations, '10-x.conflist'), list)
+    const one = start()
+    one.want(false)
+    assert.deepEqual([read('10-x.conflist'), readdirSync(binaries), one.installed(), one.problem()], [list, [], false, ''])
+    write('10-x.conflist', list)
+    clock.advance(60_000)
+    assert.equal(read('10-x.conflist'), list)
+    one.want(true)
+    assert.ok(isChained(read('10-x.conflist')))
+    assert.deepEqual(lines, ['the plugin of CNI is in place', 'the plugin of CNI is taken out: no namespace is in the mesh', 'the plugin of CNI is in place'])
+  })
+
+  it('leaves what an agent before has put in place, until it is known whether it is wanted', () => {
+    writeFileSync(join(configurations, '10-x.conflist'), list)
+    start().close()
+    const next = installPlugin({ configurations, binaries, directoryOnNode: '/var/lib/waymark-cni', clock, log: () => {} })
+    assert.ok(isChained(read('10-x.conflist')))
+    next.want(false)
+    assert.equal(read('10-x.conflist'), list)
+    next.close()
   })
 
   it('waits for the network plugin\'s configuration', async () => {

@@ -18,11 +18,13 @@ export interface InstallOptions extends PluginPlaces {
   readonly clock?: Clock
 }
 
-/** The plugin is kept in place: what a network plugin writes anew is extended again. */
+/** The plugin is kept in place while it is wanted: what a network plugin writes anew is extended again. */
 export interface PluginInstallation {
+  /** Puts it in place, and back; without a namespace of the mesh there is nothing for it to hold, and the node is as it was before. */
+  readonly want: (wanted: boolean) => void
   /** Whether the runtime asks us now. */
   readonly installed: () => boolean
-  /** Why not; '' if it does. */
+  /** Why not; '' if it does, or is not wanted. */
   readonly problem: () => string
   /** Ends the watch and leaves the plugin where it is: pods of enrolled namespaces do not start without an agent. */
   readonly close: () => void
@@ -32,24 +34,41 @@ const pollMs = 10_000
 /** Somebody who takes the entry out again and again is not fought faster than that. */
 const patience = { changes: 5, withinMs: 10_000 } as const
 
-/** Puts the plugin's file and then its entry in place, and watches that the entry stays. */
+/** Puts the plugin's file and then its entry in place as soon as it is wanted, and watches that the entry stays. */
 export function installPlugin({ configurations, binaries, directoryOnNode, log, clock = systemClock }: InstallOptions): PluginInstallation {
-  let problem = 'no configuration was looked at yet'
+  /** Undefined: nobody has said yet, and what an agent before has left stays. */
+  let wanted: boolean | undefined
+  let problem = ''
+  let inPlace = false
   let changes: number[] = []
   let watcher: FSWatcher | undefined
   let poll: Cancel | undefined
   let closed = false
 
   const ensure = (): void => {
-    if (closed) return
+    if (closed || wanted !== true) return
     let now: string
     try {
       now = ensureOnce()
     } catch (error) {
       now = error instanceof Error ? error.message : String(error)
     }
-    if (now !== problem) log(now === '' ? 'the plugin of CNI is in place' : `the plugin of CNI is not in place, and pods may start uncaptured: ${now}`)
+    if (now !== problem && now !== '') log(`the plugin of CNI is not in place, and pods may start uncaptured: ${now}`)
+    if (now === '' && !inPlace) log('the plugin of CNI is in place')
+    inPlace = now === ''
     problem = now
+  }
+
+  const remove = (): void => {
+    try {
+      removePlugin({ configurations, binaries })
+      if (inPlace) log('the plugin of CNI is taken out: no namespace is in the mesh')
+      problem = ''
+    } catch (error) {
+      problem = error instanceof Error ? error.message : String(error)
+      log(`the plugin of CNI is not taken out: ${problem}`)
+    }
+    inPlace = false
   }
 
   const ensureOnce = (): string => {
@@ -88,6 +107,8 @@ export function installPlugin({ configurations, binaries, directoryOnNode, log, 
   const pollOn = (): void => {
     poll = clock.after(pollMs, () => {
       begin()
+      // What could not be taken out is tried again.
+      if (wanted === false && problem !== '') remove()
       if (!closed) pollOn()
     })
   }
@@ -95,7 +116,13 @@ export function installPlugin({ configurations, binaries, directoryOnNode, log, 
   begin()
   pollOn()
   return {
-    installed: () => problem === '',
+    want: (next) => {
+      if (closed || next === wanted) return
+      wanted = next
+      if (wanted) ensure()
+      else remove()
+    },
+    installed: () => inPlace,
     problem: () => problem,
     close: () => {
       closed = true
