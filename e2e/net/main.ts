@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -7,7 +8,7 @@ import { join } from 'node:path'
  * seen on the machine, nothing leaves it, and all of it is gone with the last process, however that ends.
  * Arguments are mocha's: `npm run test:net -- --grep hairpin`.
  */
-function main(args: readonly string[]): number {
+async function main(args: readonly string[]): Promise<number> {
   const missing = whatIsMissing()
   if (missing.length > 0) {
     for (const each of missing) console.error(`test:net can not run: ${each}`)
@@ -15,10 +16,17 @@ function main(args: readonly string[]): number {
   }
   const mocha = join(import.meta.dirname, '../../node_modules/mocha/bin/mocha.js')
   const suite = join(import.meta.dirname, 'suite.ts')
-  const command = [process.execPath, mocha, '--no-config', '--forbid-only', '--forbid-pending', '--timeout', '60000', ...args, suite]
-  const done = spawnSync('unshare', ['--mount', '--net', '--pid', '--fork', '--mount-proc', '--kill-child', '--', ...command], { stdio: 'inherit' })
-  if (done.error !== undefined) console.error(`unshare could not be started: ${done.error.message}`)
-  return done.status ?? 1
+  // --exit: what a failed case left open must not keep it alive.
+  const command = [process.execPath, mocha, '--no-config', '--exit', '--forbid-only', '--forbid-pending', '--timeout', '60000', ...args, suite]
+  const child = spawn('unshare', ['--mount', '--net', '--pid', '--fork', '--mount-proc', '--kill-child', '--', ...command], { stdio: 'inherit' })
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      child.kill('SIGKILL')
+      process.exit(1)
+    })
+  }
+  const [code] = (await once(child, 'exit')) as [number | null]
+  return code ?? 1
 }
 
 /** What the rig needs and does not have, with what to do about it. */
@@ -36,4 +44,4 @@ function whatIsMissing(): readonly string[] {
   return missing
 }
 
-process.exitCode = main(process.argv.slice(2))
+process.exitCode = await main(process.argv.slice(2))

@@ -45,6 +45,7 @@ const many = Array.from({ length: 2_500 }, (_, index) => `10.${index >> 8}.${ind
 /** The system calls by themselves. */
 export const cases = netCases([
   { name: 'the rules of a pod mean what their text says', run: () => means(podTable(0xdeadbeef)) },
+  { name: 'the rules of a pod that leaves mean what their text says', run: () => means(podTable(0xdeadbeef, { redirects: false })) },
   { name: 'the rules of a node mean what their text says', run: () => means(probeTable(['10.1.2.3', '10.1.2.4', 'fd00::1'])) },
   { name: 'the rules of a node may have no address, and thousands', run: async () => {
     await means(probeTable([]))

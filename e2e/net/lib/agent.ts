@@ -21,7 +21,7 @@ export interface AgentSettings {
 /** What the program says, one JSON line each. */
 export type AgentEvent =
   | { readonly event: 'ready' }
-  /** The answer to a line on stdin: everything that happened before has been said. */
+  /** The answer to a line on stdin, once what it says is done (`relax`, `release`, or nothing): everything that happened before has been said. */
   | { readonly event: 'fence' }
   /** A connection was captured. `from` and `to` are addresses with ports. */
   | { readonly event: 'outbound' | 'inbound'; readonly pod: string; readonly from: string; readonly to: string }
@@ -33,6 +33,8 @@ export interface Agent {
   readonly events: readonly AgentEvent[]
   /** Every connection that was captured since the last call, as `outbound a → 10.96.0.4:80`: all that the agent saw before this was asked. */
   readonly captured: () => Promise<readonly string[]>
+  /** `relax`: captures no new connections. `release`: takes its rules back, which breaks those that it has. */
+  readonly tell: (what: 'relax' | 'release') => Promise<void>
   /** SIGTERM, and gone. */
   readonly stop: () => Promise<void>
   /** SIGKILL, and gone. */
@@ -68,17 +70,21 @@ export async function startAgent(node: 1 | 2, captured: readonly PodName[], { st
   void once(child, 'exit').then(([code]) => ready.reject(new Error(`the agent of node ${node} ended (${String(code)})`)))
   await ready.promise
   let told = 0
+  const tell = (what: string): Promise<void> => {
+    const fence = Promise.withResolvers<undefined>()
+    fences.push(() => fence.resolve(undefined))
+    child.stdin.write(`${what}\n`)
+    return fence.promise
+  }
   return {
     events,
     captured: async () => {
-      const fence = Promise.withResolvers<undefined>()
-      fences.push(() => fence.resolve(undefined))
-      child.stdin.write('\n')
-      await fence.promise
+      await tell('')
       const since = events.slice(told)
       told = events.length
       return since.flatMap((each) => (each.event === 'outbound' || each.event === 'inbound' ? [`${each.event} ${each.pod} → ${each.to}`] : []))
     },
+    tell,
     stop: () => end(child, 'SIGTERM'),
     kill: () => end(child, 'SIGKILL'),
   }

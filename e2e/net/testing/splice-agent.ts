@@ -1,4 +1,5 @@
 import { createServer, isIPv6, type Server, type Socket } from 'node:net'
+import { createInterface } from 'node:readline'
 import { openPodNetwork, translateProbes } from '../../../src/node/native/pod-network.ts'
 import type { CapturableNetwork } from '../../../src/node/network.ts'
 import { originalDestination } from '../../../src/node/native/sockets.ts'
@@ -40,6 +41,8 @@ function listen(network: CapturableNetwork, port: number, serve: (socket: Socket
   })
 }
 
+const networks: CapturableNetwork[] = []
+
 async function capture({ name, netns, mark }: AgentSettings['pods'][number]): Promise<void> {
   const network = openPodNetwork(netns, { mark })
   const take = (event: 'outbound' | 'inbound') => (socket: Socket): void => {
@@ -57,6 +60,7 @@ async function capture({ name, netns, mark }: AgentSettings['pods'][number]): Pr
   await listen(network, podPorts.outbound, take('outbound'))
   await listen(network, podPorts.plaintext, take('inbound'))
   await network.capture()
+  networks.push(network)
 }
 
 for (const pod of pods) {
@@ -68,7 +72,10 @@ for (const pod of pods) {
 }
 await translateProbes(pods.flatMap((pod) => pod.addresses))
 say({ event: 'ready' })
-process.stdin.on('data', () => say({ event: 'fence' }))
+createInterface({ input: process.stdin }).on('line', (line) => {
+  const done = line === 'relax' || line === 'release' ? Promise.all(networks.map((network) => network[line]())) : Promise.resolve()
+  void done.then(() => say({ event: 'fence' }))
+})
 
 process.on('SIGTERM', () => {
   for (const server of servers) server.close()
