@@ -67,7 +67,7 @@ describe('install and uninstall', () => {
     assert.equal(await install({ ...options, ...settings, apply: false }, io), 0)
     const objects = parseAllDocuments(out).map((document) => document.toJS() as KubeObject)
     assert.deepEqual(objects.map(({ kind }) => kind), [
-      'Namespace', 'ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding', 'Service', 'Service', 'PodDisruptionBudget', 'GatewayClass', 'Deployment',
+      'CustomResourceDefinition', 'CustomResourceDefinition', 'Namespace', 'ServiceAccount', 'ClusterRole', 'ClusterRoleBinding', 'Role', 'RoleBinding', 'Service', 'Service', 'PodDisruptionBudget', 'GatewayClass', 'Deployment',
     ])
     assert.ok(!out.includes('waymark-system'))
     assert.deepEqual(new Set(objects.flatMap(({ metadata }) => metadata.namespace ?? [])), new Set(['mesh']))
@@ -83,10 +83,10 @@ describe('install and uninstall', () => {
     ])
   })
 
-  it('prints CRDs first, those of the channel that was asked for', async () => {
+  it('prints CRDs first, those of the channel that was asked for and our own', async () => {
     assert.equal(await install({ ...options, apply: false, crds: 'experimental' }, io), 0)
     const objects = parseAllDocuments(out).map((document) => document.toJS() as KubeObject)
-    assert.deepEqual(objects.slice(0, 8).map(({ kind }) => kind), [...Array<string>(7).fill('CustomResourceDefinition'), 'Namespace'])
+    assert.deepEqual(objects.slice(0, 10).map(({ kind }) => kind), [...Array<string>(9).fill('CustomResourceDefinition'), 'Namespace'])
     assert.equal(objects[0]?.metadata.annotations?.['gateway.networking.k8s.io/channel'], 'experimental')
   })
 

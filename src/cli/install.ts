@@ -8,7 +8,7 @@ import { install as names } from '../model/install.ts'
 import { controllerName } from '../model/status.ts'
 import { withCluster, type ClusterAccess } from './cluster.ts'
 import { applyDefinitions } from './definitions-in-cluster.ts'
-import { cliFieldManager, gatewayApiDefinitions, installationObjects, type InstallationSettings } from './installation.ts'
+import { cliFieldManager, gatewayApiDefinitions, installationObjects, ownDefinitions, type InstallationSettings } from './installation.ts'
 import { exitCodes, type Io } from './io.ts'
 import { waitForController } from './rollout.ts'
 import { toYamlDocuments } from './yaml.ts'
@@ -26,7 +26,7 @@ export interface InstallOptions extends InstallationSettings, KubeChoice {
 export async function install(options: InstallOptions, io: Io, access: ClusterAccess = {}): Promise<number> {
   if (!options.apply) {
     const definitions = options.crds === undefined ? [] : gatewayApiDefinitions(options.crds)
-    io.out(toYamlDocuments([...definitions, ...installationObjects(options)]))
+    io.out(toYamlDocuments([...definitions, ...ownDefinitions(), ...installationObjects(options)]))
     io.say('nothing was applied: pipe this to `kubectl apply --server-side -f -`, or use --apply')
     return exitCodes.fine
   }
@@ -45,6 +45,7 @@ async function applyAll(client: KubeClient, clock: Clock, options: InstallOption
   const [namespace, ...rest] = objects
   if (namespace !== undefined) await applyOne(client, namespace, io)
   if (options.crds !== undefined && !(await applyDefinitions(client, clock, { channel: options.crds, timeoutMs }, io))) return exitCodes.failed
+  for (const definition of ownDefinitions()) await applyOne(client, definition, io)
   for (const object of rest) await applyOne(client, object, io)
   if (!(await waitForController(client, clock, { namespace: options.namespace, replicas: options.replicas, timeoutMs }, io))) return exitCodes.failed
   io.say('the mesh is installed; see `waymark check`. Next, give a namespace its waypoint:')

@@ -43,6 +43,11 @@ export function gatewayApiDefinitions(channel: Channel): readonly KubeObject[] {
   return readObjects(`crds/gateway-api/${channel}/*.yaml`)
 }
 
+/** The CustomResourceDefinitions of the mesh's own kinds. @throws if this copy of the command lacks them */
+export function ownDefinitions(): readonly KubeObject[] {
+  return readObjects('crds/waymark/*.yaml')
+}
+
 /** Field manager of what the command applies; the controller's own is another. */
 export const cliFieldManager = 'waymark-cli'
 

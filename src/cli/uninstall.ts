@@ -9,7 +9,7 @@ import { controllerName } from '../model/status.ts'
 import { controllerPods, pause } from './rollout.ts'
 import { withCluster, type ClusterAccess } from './cluster.ts'
 import { helmRelease, otherInstallation } from './install.ts'
-import { gatewayApiDefinitions, installationObjects, leftovers } from './installation.ts'
+import { gatewayApiDefinitions, installationObjects, leftovers, ownDefinitions } from './installation.ts'
 import { exitCodes, type Io } from './io.ts'
 
 export interface UninstallOptions extends KubeChoice {
@@ -47,7 +47,7 @@ async function removeAll(client: KubeClient, clock: Clock, options: UninstallOpt
   }
   await removeOne(client, leftovers.lease(namespace), io)
   if (options.ca) await removeCa(client, namespace, io)
-  if (options.crds) for (const { apiVersion, kind, metadata } of gatewayApiDefinitions('standard')) await removeOne(client, { apiVersion, kind, name: metadata.name }, io)
+  if (options.crds) for (const { apiVersion, kind, metadata } of [...gatewayApiDefinitions('standard'), ...ownDefinitions()]) await removeOne(client, { apiVersion, kind, name: metadata.name }, io)
   for (const line of whatStays(options)) io.say(line)
   return exitCodes.fine
 }
@@ -167,7 +167,7 @@ function whatStays({ namespace, ca, crds }: UninstallOptions): readonly string[]
   return [
     `the namespace ${namespace} stays, for it may hold other things: kubectl delete namespace ${namespace}`,
     ...(ca ? [] : [`the mesh's CA stays (Secret ${namespace}/${names.caSecret}, ConfigMaps ${names.bundleConfigMap}), so that another installation goes on with it; --ca deletes it`]),
-    ...(crds ? [] : ['the CRDs of Gateway API stay, others may use them; --crds deletes them and every object of theirs']),
+    ...(crds ? [] : ['the CRDs of Gateway API stay, others may use them, and so do the mesh\'s own with its policies; --crds deletes them and every object of theirs']),
   ]
 }
 
