@@ -10,7 +10,7 @@ import type { Identity } from '../model/identity.ts'
 import type { ReasonCode } from '../model/reasons.ts'
 import { closeOnceAnswered, headBeforeReset } from './answered.ts'
 import { parseAuthority } from './authority.ts'
-import { contextOptions, serverOptions } from './contexts.ts'
+import { listenerOptions, useContext } from './contexts.ts'
 import { stillTrusted, verifyPeer } from './peer.ts'
 import type { PeerCheck, VerifiedPeer } from './peer.ts'
 import { at, reasonHeader, sessionOptions, sessionWindowBytes, trueEnds, watchLiveness } from './session.ts'
@@ -128,7 +128,8 @@ export async function listenHbone(options: HboneServerOptions): Promise<HboneSer
   let trust = trustOf(credentials.current())
   const check = (): PeerCheck => ({ ...trust, trustDomain, nowMs: clock.now(), usage: 'client' })
 
-  const server = createServer({ ...serverOptions(credentials.current(), limits.handshakeTimeoutMs), noDelay: true })
+  const server = createServer({ ...listenerOptions(limits.handshakeTimeoutMs), noDelay: true })
+  useContext(server, credentials.current())
   server.maxConnections = limits.maxSessions
   server.on('drop', (dropped: { readonly remoteAddress?: string } | undefined) => onRefused({ kind: 'overload', remoteAddress: dropped?.remoteAddress ?? '', message: 'too many connections' }))
   server.on('connection', (socket: Socket) => {
@@ -200,7 +201,7 @@ export async function listenHbone(options: HboneServerOptions): Promise<HboneSer
 
   const stopWatching = credentials.onChange((next) => {
     trust = trustOf(next)
-    server.setSecureContext(contextOptions(next))
+    useContext(server, next)
     const now = check()
     for (const { session, peer } of sessions) if (!stillTrusted(peer, now)) session.close()
   })
