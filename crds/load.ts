@@ -35,6 +35,11 @@ export function gatewaySchemas(channel: Channel): KindSchemas {
   return schemas
 }
 
+/** The schemas of our own kinds alone, which are the same in every channel. @throws if the installation lacks the files */
+export function ownSchemas(): KindSchemas {
+  return expandSchemas(compactOf('waymark'), 'standard')
+}
+
 function compactOf(folder: 'gateway-api' | 'waymark'): CompactSchemas {
   const known = read.get(folder)
   if (known !== undefined) return known

@@ -58,7 +58,7 @@ describe('the chart and what is made from it', () => {
   it('names groups and resources as the API does', () => {
     const plurals = new Map(
       ['GatewayClass', 'Gateway', 'HTTPRoute', 'GRPCRoute', 'TLSRoute', 'TCPRoute', 'ReferenceGrant', 'AuthorizationPolicy', 'MTLSPolicy', 'Namespace', 'Service', 'EndpointSlice', 'Pod', 'ServiceAccount', 'Secret', 'ConfigMap',
-        'Deployment', 'PodDisruptionBudget', 'HorizontalPodAutoscaler', 'Lease', 'Event', 'TokenReview'].map((kind) => [pathInfo(kind)?.plural ?? kind, pathInfo(kind)?.group]),
+        'Deployment', 'PodDisruptionBudget', 'HorizontalPodAutoscaler', 'Lease', 'Event', 'TokenReview', 'CustomResourceDefinition'].map((kind) => [pathInfo(kind)?.plural ?? kind, pathInfo(kind)?.group]),
     )
     for (const { group, resources } of permissions) for (const resource of resources) assert.equal(plurals.get(resource.replace(/\/.*$/, '')), group, resource)
   })

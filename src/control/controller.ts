@@ -24,6 +24,7 @@ import { openClusterCa, type ClusterCa } from './ca/cluster-ca.ts'
 import { mayActFor } from './capture-plan.ts'
 import { createCaptureWriter } from './captures.ts'
 import { agentOf, mayHave, meshNamespaces, otherControllers, withTooLarge } from './cluster.ts'
+import { watchDefinitions } from './definitions.ts'
 import { help } from './findings.ts'
 import type { ControllerCounters } from './controller-metrics.ts'
 import { startLeaderElection } from './leader.ts'
@@ -175,8 +176,10 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
     reportCaptures()
   }
   closers.push(peers.close)
+  const definitions = watchDefinitions({ client, clock, readiness, log })
+  closers.push(definitions.close)
   const source = watchCluster({
-    client, clock, readiness, log, observer: counters.source('cluster'),
+    client, clock, readiness, log, observer: counters.source('cluster'), onServed: definitions.again,
     onChange: (change) => {
       resources = change.resources
       programming.update(change.resources)
@@ -197,7 +200,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
     resources: source.resources,
     snapshot: () => programming.translation().snapshot,
     statuses: () => programming.translation().statuses,
-    troubles: () => [...programming.defects(), ...source.problems(), ...ca.problems(), ...bundles.problems(), ...withTooLarge(infra.problems(), publisher.tooLarge(), waypoints).values(), ...describeAll([], programming.translation().statuses, programming.translation().warnings)],
+    troubles: () => [...programming.defects(), ...source.problems(), ...definitions.problems(), ...ca.problems(), ...bundles.problems(), ...withTooLarge(infra.problems(), publisher.tooLarge(), waypoints).values(), ...describeAll([], programming.translation().statuses, programming.translation().warnings)],
     close: async () => {
       lead(false)
       await election.close()

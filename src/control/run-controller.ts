@@ -64,7 +64,7 @@ export async function runController(options: RunControllerOptions): Promise<Runn
     closers.push(server.close)
   }
   try {
-    await open('readiness', options.readyPort, host, '--ready-port', probePages(readiness.pending))
+    await open('readiness', options.readyPort, host, '--ready-port', probePages(readiness.pending, readiness.notes))
     await open('metrics', options.metricsPort, host, '--metrics-port', {
       '/metrics': async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() }),
     })

@@ -41,4 +41,16 @@ describe('readiness', () => {
     readiness.register('certificate', 'second')
     assert.equal(readiness.isReady(), true)
   })
+
+  it('takes notes that do not stand in its way, and takes them back', async () => {
+    const readiness = createReadiness()
+    readiness.note('release', 'it is old')
+    readiness.note('channel', 'it is narrow')
+    assert.equal(readiness.isReady(), true)
+    await readiness.whenReady()
+    assert.deepEqual(readiness.notes(), [{ name: 'release', why: 'it is old' }, { name: 'channel', why: 'it is narrow' }])
+    readiness.note('release', undefined)
+    assert.deepEqual(readiness.notes().map(({ name }) => name), ['channel'])
+    assert.deepEqual(readiness.pending(), [])
+  })
 })

@@ -22,6 +22,7 @@ export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'd
 const gatewayApi = 'gateway.networking.k8s.io'
 const ownApi = 'policy.waymark.dev'
 const routes = ['httproutes', 'grpcroutes', 'tlsroutes', 'tcproutes'] as const
+const ownKinds = ['authorizationpolicies', 'mtlspolicies'] as const
 
 /**
  * Everything that the mesh asks of the API server: the chart's roles, the page docs/rbac.md and what `waymark check` tries are made
@@ -33,8 +34,8 @@ export const permissions: readonly Permission[] = [
     reason: 'what the mesh is configured with; `get` is for reading an object again after its status could not be written',
   },
   { process: 'controller', scope: 'cluster', group: gatewayApi, resources: ['referencegrants'], verbs: ['list', 'watch'], reason: 'which references between namespaces are allowed' },
-  { process: 'controller', scope: 'cluster', group: ownApi, resources: ['authorizationpolicies', 'mtlspolicies'], verbs: ['get', 'list', 'watch'], reason: 'who may do what, and where only mTLS is taken' },
-  { process: 'controller', scope: 'cluster', group: ownApi, resources: ['authorizationpolicies/status', 'mtlspolicies/status'], verbs: ['update'], reason: 'to say in each policy whether it is enforced' },
+  { process: 'controller', scope: 'cluster', group: ownApi, resources: ownKinds, verbs: ['get', 'list', 'watch'], reason: 'who may do what, and where only mTLS is taken' },
+  { process: 'controller', scope: 'cluster', group: ownApi, resources: ownKinds.map((each) => `${each}/status`), verbs: ['update'], reason: 'to say in each policy whether it is enforced' },
   {
     process: 'controller', scope: 'cluster', group: '', resources: ['namespaces', 'services', 'pods'], verbs: ['list', 'watch'],
     reason: 'enrolment, destinations, and which pods are behind them',
@@ -55,6 +56,11 @@ export const permissions: readonly Permission[] = [
   {
     process: 'controller', scope: 'cluster', group: '', resources: ['configmaps'], verbs: ['get', 'create', 'patch', 'delete'], names: [install.bundleConfigMap],
     reason: 'the mesh\'s roots in each of its namespaces; server-side apply names what it creates, so that right can be restricted too',
+  },
+  {
+    process: 'controller', scope: 'cluster', group: 'apiextensions.k8s.io', resources: ['customresourcedefinitions'], verbs: ['get'],
+    names: [...['gatewayclasses', 'gateways', ...routes, 'referencegrants'].map((each) => `${each}.${gatewayApi}`), ...ownKinds.map((each) => `${each}.${ownApi}`)],
+    reason: 'to say whether their release and channel have what the mesh reads',
   },
   { process: 'controller', scope: 'cluster', group: 'authentication.k8s.io', resources: ['tokenreviews'], verbs: ['create'], reason: 'to learn whose token asks for a certificate' },
   {

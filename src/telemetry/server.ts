@@ -75,12 +75,18 @@ export function json(value: unknown): Page {
   return { status: 200, contentType: 'application/json', body: `${JSON.stringify(value, undefined, 2)}\n` }
 }
 
-/** The pages that kubelets and people probe: `/readyz` names what is pending, `/livez` answers while the process does. */
-export function probePages(pending: () => readonly { readonly name: string; readonly why: string }[]): Readonly<Record<string, () => Page>> {
+interface Said {
+  readonly name: string
+  readonly why: string
+}
+
+/** The pages that kubelets and people probe: `/readyz` names what is pending, then what else is to be known; `/livez` answers while the process does. */
+export function probePages(pending: () => readonly Said[], notes: () => readonly Said[] = () => []): Readonly<Record<string, () => Page>> {
   return {
     '/readyz': () => {
-      const waiting = pending()
-      return waiting.length === 0 ? text(200, 'ready\n') : text(503, waiting.map(({ name, why }) => `${name}: ${why}\n`).join(''))
+      const waiting = pending().map(({ name, why }) => `${name}: ${why}\n`)
+      const noted = notes().map(({ name, why }) => `note: ${name}: ${why}\n`)
+      return text(waiting.length === 0 ? 200 : 503, [...(waiting.length === 0 ? ['ready\n'] : waiting), ...noted].join(''))
     },
     '/livez': () => text(200, 'alive\n'),
   }

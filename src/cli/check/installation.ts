@@ -11,11 +11,12 @@ import { pause } from '../rollout.ts'
 import { versions } from '../version.ts'
 import { judgeCertificates } from './certificates.ts'
 import { judgeControllers, judgeLeader, judgeVersions } from './controllers.ts'
-import { checkDefinitions } from './gateway-api.ts'
+import { checkDefinitions, checkOwnDefinitions } from './gateway-api.ts'
 import { reach } from './kubernetes.ts'
 import { judgeNamespaces } from './namespaces.ts'
 import { checkControllerRights } from './rbac.ts'
 import { countLines, failure, ok, section, unlessForbidden, warning, type Line, type Section } from './report.ts'
+import { judgePolicies } from './policies.ts'
 import { judgeRoutes } from './routes.ts'
 import { findBehind, judgeWaypoints } from './waypoints.ts'
 
@@ -49,7 +50,7 @@ export async function checkInstallation(options: InstallationCheckOptions): Prom
     ]
   })
   const { facts } = found
-  const gatewayApi = await section('gateway api', 'Gateway API', async () => [...(await checkDefinitions(client)), ...(facts === undefined ? [] : await checkClass(client))])
+  const gatewayApi = await section('gateway api', 'Gateway API', async () => [...(await checkDefinitions(client)), ...(await checkOwnDefinitions(client)), ...(facts === undefined ? [] : await checkClass(client))])
   return [kubernetes, gatewayApi, installation, ...(facts === undefined ? [] : await checkMesh(options, facts))]
 }
 
@@ -69,6 +70,7 @@ async function checkMesh({ client, podPorts, namespace, trustDomain, clock }: In
       certificates,
       { name: 'waypoints', lines: judgeWaypoints(facts, await findBehind(facts, translation, podPorts)) },
       { name: 'routes', lines: [...unread, ...judgeRoutes(live, translation)] },
+      { name: 'policies', lines: judgePolicies(live) },
       { name: 'namespaces', lines: judgeNamespaces(live, translation) },
     ]
   }

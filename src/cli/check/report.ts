@@ -1,37 +1,18 @@
 import { printable } from '../../kit/printable.ts'
+import { failure, ok, warning, type Severity, type Verdict } from '../../kit/verdict.ts'
 import { isStatus, KubeError } from '../../kube/errors.ts'
 import { adviceFor } from '../cluster.ts'
 import type { Colour, Io } from '../io.ts'
 
-export type Severity = 'ok' | 'warning' | 'error'
+export { failure, ok, warning }
 
 /** One thing that was looked at. */
-export interface Line {
-  readonly severity: Severity
-  /** What is so; for what is not fine, what is wrong. */
-  readonly message: string
-  /** Single objects or values that it is about. */
-  readonly details?: readonly string[]
-  /** What to do about it; every line that is not fine has it. */
-  readonly advice?: string
-}
+export type Line = Verdict
 
 /** Lines that belong together. */
 export interface Section {
   readonly name: string
   readonly lines: readonly Line[]
-}
-
-export function ok(message: string): Line {
-  return { severity: 'ok', message }
-}
-
-export function warning(message: string, advice: string, details: readonly string[] = []): Line {
-  return { severity: 'warning', message, advice, ...(details.length === 0 ? {} : { details }) }
-}
-
-export function failure(message: string, advice: string, details: readonly string[] = []): Line {
-  return { severity: 'error', message, advice, ...(details.length === 0 ? {} : { details }) }
 }
 
 /**

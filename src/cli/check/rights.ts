@@ -57,10 +57,10 @@ export async function checkInstallRights(client: KubeClient, namespace: string):
   return [
     missing.length === 0
       ? ok('you may make every object that an installation has')
-      : failure('you may not make everything that an installation has', 'use a context with the rights of a cluster administrator, or ask for these', some(missing, 40)),
+      : failure('you may not make everything that an installation has', 'use a context with the rights of a cluster administrator, or ask for these', some(missing, 60)),
     grants.length === 0
       ? ok('you may give the controller the rights that it needs')
-      : failure('you may not give the controller the rights that it needs: nobody can grant what they lack', 'use a context with the rights of a cluster administrator, or ask for the right to escalate and bind roles', some(grants, 40)),
+      : failure('you may not give the controller the rights that it needs: nobody can grant what they lack', 'use a context with the rights of a cluster administrator, or ask for the right to escalate and bind roles', some(grants, 60)),
   ]
 }
 

@@ -95,7 +95,7 @@ async function describePod(asking: Asking, { metadata, spec, status = {} }: PodO
 async function pending({ podPorts }: Asking, pod: PodName): Promise<string> {
   try {
     const { status, text } = await podPorts.get(pod, ports.ready, '/readyz', pageTimeoutMs)
-    if (status === 503) return `it waits for ${printable(text.trim().replaceAll('\n', '; '))}`
+    if (status === 503) return `it waits for ${printable(text.trim().split('\n').filter((line) => !line.startsWith('note: ')).join('; '))}`
     if (status === 200) return 'it has just become ready'
   } catch (error) {
     if (!(error instanceof KubeError)) throw error

@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs'
+import { parse } from 'yaml'
+import { ownPlurals } from '../../../crds/load.ts'
 import { KubeError } from '../../kube/errors.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { checkVerb, type CheckVerbOptions } from '../check/verb.ts'
@@ -51,6 +54,9 @@ const annotateCrds = (mesh: SimulatedMesh, annotations: Readonly<Record<string, 
 }
 const bundleVersion = 'gateway.networking.k8s.io/bundle-version'
 const channelOf = 'gateway.networking.k8s.io/channel'
+
+const ownDefinitions = (): readonly KubeObject[] =>
+  ownPlurals.map((plural) => parse(readFileSync(new URL(`../../../crds/waymark/${plural}.yaml`, import.meta.url), 'utf8')) as KubeObject)
 
 /** As a user with the ClusterRole `view` alone, which knows neither custom resources nor Leases nor rights. */
 function viewerOnly({ server, says }: SimulatedMesh): void {
@@ -205,6 +211,11 @@ const cases: readonly ClusterCase[] = [
     },
   },
   { file: 'check-crd-gone.txt', start: startMesh, run: check(), arrange: (mesh) => uninstalled(mesh, ['HTTPRoute', 'httproutes']) },
+  { file: 'check-own-crds-fine.txt', start: startMesh, run: check(), arrange: ({ server }) => { for (const each of ownDefinitions()) server.put(each) } },
+  {
+    file: 'check-own-crds-old.txt', start: startMesh, run: check(),
+    arrange: ({ server }) => { for (const each of ownDefinitions()) server.put(JSON.parse(JSON.stringify(each).replaceAll('"selector":', '"chooser":')) as KubeObject) },
+  },
   { file: 'check-no-gateway-api.txt', start: startMesh, run: check(), arrange: (mesh) => {
     for (const { metadata } of mesh.server.list('CustomResourceDefinition')) mesh.remove('CustomResourceDefinition', undefined, metadata.name)
     for (const kind of ['GatewayClass', 'Gateway', 'HTTPRoute', 'GRPCRoute', 'TLSRoute', 'TCPRoute', 'ReferenceGrant', 'BackendTLSPolicy']) mesh.server.uninstall(kind)

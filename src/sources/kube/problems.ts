@@ -5,7 +5,8 @@ import type { WatchProblem } from './list-watch.ts'
 /** How to install the CRDs that the mesh is made for; `--server-side`, because they are too great for an annotation. */
 const installCrds = `kubectl apply --server-side -f https://github.com/kubernetes-sigs/gateway-api/releases/download/${gatewayApiVersion}/standard-install.yaml`
 
-const installOwnCrds = 'waymark install --apply, or kubectl apply --server-side -f crds/waymark'
+/** How to install or update the CRDs of the mesh's own kinds. */
+export const installOwnCrds = 'waymark install --apply, or kubectl apply --server-side -f crds/waymark'
 
 /** From so many failed tries on, a fault that usually mends itself is worth a line. */
 const worthALine = 3

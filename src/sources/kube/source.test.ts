@@ -139,9 +139,11 @@ describe('watchCluster', () => {
 
   it('does without route kinds that are not installed, says so, and takes them when they come', async () => {
     discoverable('v1', clusterKinds.filter((kind) => kind !== 'TCPRoute'))
-    const { source, log, readiness, changes, synced } = start()
+    const served: string[] = []
+    const { source, log, readiness, changes, synced } = start({ onServed: (kind) => served.push(kind) })
     await synced()
     assert.equal(readiness.isReady(), true)
+    assert.deepEqual(served, ['TCPRoute'])
     assert.equal(source.problems().length, 1)
     assert.match(source.problems()[0] ?? '', /^TCPRoute: .*serves no tcproutes\.gateway.*no effect; .*kubectl apply --server-side -f https:/)
     assert.deepEqual(log, source.problems())
@@ -150,6 +152,7 @@ describe('watchCluster', () => {
     await until('the route', () => changes.at(-1)?.resources.TCPRoute.has('shop/db') === true)
     await until('no problem', () => source.problems().length === 0)
     assert.match(log.at(-1) ?? '', /^resolved: TCPRoute/)
+    assert.deepEqual(served, ['TCPRoute', 'TCPRoute'])
     assert.equal(log.length, 2)
   })
 

@@ -32,6 +32,8 @@ export interface ClusterOptions {
   readonly readiness: Readiness
   /** Called first when every kind was listed, then for each batch of changes. Must not throw. */
   readonly onChange: (change: ClusterChange) => void
+  /** Called when a kind that was not served is, and the other way round. Must not throw. */
+  readonly onServed?: ((kind: ResourceKind) => void) | undefined
   readonly observer?: WatchObserver | undefined
   /** Gets a line for each problem when it shows, and one when it is gone. */
   readonly log: (line: string) => void
@@ -82,11 +84,12 @@ interface Followed {
   /** The line that was logged last and still holds, and its reason: messages vary from try to try. */
   logged: { readonly reason: string; readonly line: string } | undefined
   counted: boolean
+  missing: boolean
 }
 
 /** Follows all kinds that the mesh reads. It never ends by itself, and never lets go of what it saw last because of a fault. */
 export function watchCluster(options: ClusterOptions): ClusterSource {
-  const { client, clock, random = Math.random, readiness, onChange, observer, log, quietMs = 10, maxMs = 250 } = options
+  const { client, clock, random = Math.random, readiness, onChange, onServed, observer, log, quietMs = 10, maxMs = 250 } = options
   const versions = new Map<ResourceKind, string>()
   let resources = emptyResources()
   let started = false
@@ -112,6 +115,10 @@ export function watchCluster(options: ClusterOptions): ClusterSource {
     const each = followed.get(kind)
     if (each === undefined || closed) return
     const problem = each.watch.problem()
+    if ((problem?.reason === 'missing') !== each.missing) {
+      each.missing = !each.missing
+      onServed?.(kind)
+    }
     const line = problem === undefined ? undefined : describeProblem(kind, problem, optionalKinds.has(kind))
     if (problem !== undefined && line !== undefined && isWorthALine(problem)) {
       if (each.logged?.reason !== problem.reason) log(line)
@@ -154,7 +161,7 @@ export function watchCluster(options: ClusterOptions): ClusterSource {
       },
       onState: () => judge(kind),
     })
-    return { kind, watch, handle: readiness.register(`cluster/${kind}`, 'not listed yet'), dirty: new Set(), logged: undefined, counted: false }
+    return { kind, watch, handle: readiness.register(`cluster/${kind}`, 'not listed yet'), dirty: new Set(), logged: undefined, counted: false, missing: false }
   }
   const followed: ReadonlyMap<ResourceKind, Followed> = new Map((options.kinds ?? clusterKinds).map((kind) => [kind, follow(kind)]))
 

@@ -65,6 +65,11 @@
   resources: ["configmaps"]
   resourceNames: ["waymark-trust-bundle"]
   verbs: ["get", "create", "patch", "delete"]
+# to say whether their release and channel have what the mesh reads
+- apiGroups: ["apiextensions.k8s.io"]
+  resources: ["customresourcedefinitions"]
+  resourceNames: ["gatewayclasses.gateway.networking.k8s.io", "gateways.gateway.networking.k8s.io", "httproutes.gateway.networking.k8s.io", "grpcroutes.gateway.networking.k8s.io", "tlsroutes.gateway.networking.k8s.io", "tcproutes.gateway.networking.k8s.io", "referencegrants.gateway.networking.k8s.io", "authorizationpolicies.policy.waymark.dev", "mtlspolicies.policy.waymark.dev"]
+  verbs: ["get"]
 # to learn whose token asks for a certificate
 - apiGroups: ["authentication.k8s.io"]
   resources: ["tokenreviews"]
