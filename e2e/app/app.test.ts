@@ -33,6 +33,11 @@ describe('the suite\'s application', () => {
     assert.deepEqual(reply.echo.headers['x-one'], ['1', '2'])
   })
 
+  it('keeps connections, unless each request shall have one of its own', async () => {
+    const ask = async (fresh: boolean) => (await talk.ask('requests', { url: url('/'), fresh, ...direct }).result)[0]?.echo?.headers['connection']
+    assert.deepEqual([await ask(false), await ask(true)], [['keep-alive'], ['close']])
+  })
+
   it('answers as it is asked to', async () => {
     const ask = async (path: string) => (await talk.ask('requests', { url: url(path), ...direct }).result)[0]
     assert.equal((await ask('/status/418'))?.status, 418)

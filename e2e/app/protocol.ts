@@ -20,6 +20,8 @@ export interface RequestsSpec {
   readonly via?: string
   /** Leaves headers and bodies out of the answers, and keeps who answered: for hundreds of requests. */
   readonly brief?: boolean
+  /** A connection for each request; by default connections are kept alive. */
+  readonly fresh?: boolean
 }
 
 /** What the application saw of a request, and who it was. */

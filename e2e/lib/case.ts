@@ -18,9 +18,14 @@ export interface Room {
   readonly apps?: Readonly<Record<string, App>>
   /** A pod `client` that enters the mesh as service account `client`. */
   readonly client?: boolean
+  /** Ordinary pods in which a driver can be started, by name, and where they run: nothing in them knows of the mesh. */
+  readonly drivers?: Readonly<Record<string, NodeRole>>
   /** A pod and Service `collector` that takes traces on port 4318. */
   readonly collector?: boolean
 }
+
+/** Which of the cluster's nodes. */
+export type NodeRole = 'control-plane' | 'worker'
 
 export interface App {
   /** What it says of itself; label `version`. */
@@ -33,15 +38,18 @@ export interface App {
   readonly httpPort?: number
   /** The status of its answers that nothing else asks for; 200 by default. */
   readonly answer?: number
+  /** Default: wherever the scheduler puts it. */
+  readonly node?: NodeRole
 }
 
 export type Place = Readonly<Record<Role, Room>>
 
 /**
  * `traffic`: beside others. `measured`: one by one after those. `background`: what takes minutes and disturbs nobody, beside `measured`.
- * `disruptive`: one by one when all others are done, for they take parts of the mesh away.
+ * `disruptive`: one by one when all those are done, for they take parts of the mesh away. `captured`: one by one at the very end, when node agents
+ * have been switched on; no other group runs with them.
  */
-export type Group = 'traffic' | 'measured' | 'background' | 'disruptive'
+export type Group = 'traffic' | 'measured' | 'background' | 'disruptive' | 'captured'
 
 /** Something that the mesh does on a cluster: what is there, and what must then be seen. */
 export interface Case {
@@ -77,6 +85,8 @@ export interface Context {
   readonly namespace: (role: Role) => string
   /** The driver in the namespace's client pod. */
   readonly client: (role: Role) => Promise<Client>
+  /** The driver in an ordinary pod of the namespace, which sends straight, as any program does; started in `container` if it is not there yet. */
+  readonly driver: (role: Role, pod: string, container?: string) => Promise<Client>
   /** `http://SERVICE.NAMESPACE:PORT/PATH`; port 80. */
   readonly url: (role: Role, service: string, path?: string, port?: number) => string
   /** `SERVICE.NAMESPACE:PORT`. */

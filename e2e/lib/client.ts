@@ -11,7 +11,7 @@ import { insideOf, processOf } from './nodes.ts'
 const notYet = ['unknown-destination', 'no-configuration', 'no-waypoint', 'no-endpoint'] as const
 
 export interface RequestOptions {
-  /** Waits, the first time, until the destination is known to the entry; true by default. */
+  /** Waits, the first time, until the destination is known to the entry; true by default, where there is one. */
   readonly settle?: boolean
 }
 
@@ -41,24 +41,32 @@ export interface Client {
 
 const drive = ['node', '/app/main.ts', 'drive'] as const
 
+/** Where a driver runs, and how it sends. */
+export interface DriverPlace {
+  readonly pod?: string
+  readonly container?: string
+  /** What takes the place of the pod's entry for whatever does not say otherwise: `direct` in pods that have none. */
+  readonly via?: 'direct'
+}
+
 /**
- * Starts the driver in a client's pod.
- * @param container where the driver runs
+ * Starts the driver in a pod, by default that of the namespace's client.
  * @throws when a question is asked and the driver is gone, with what kubectl said
  */
-export function startClient(kube: Kube, namespace: string, pod = 'client', container = 'driver'): Client {
-  return clientOver(kube.start(['exec', '-i', '-n', namespace, pod, '-c', container, '--', ...drive]), namespace, pod)
+export function startClient(kube: Kube, namespace: string, { pod = 'client', container = 'driver', via }: DriverPlace = {}): Client {
+  return clientOver(kube.start(['exec', '-i', '-n', namespace, pod, '-c', container, '--', ...drive]), namespace, pod, via)
 }
 
 /**
  * As `startClient`, by way of the pod's node in place of the API server, which may end meanwhile. On kind a node is a container.
  * @throws if the pod's container does not run
  */
-export async function startClientOnNode(kube: Kube, namespace: string, pod = 'client', container = 'driver'): Promise<Client> {
-  return clientOver(start(...insideOf(await processOf(kube, namespace, pod, container), drive)), namespace, pod)
+export async function startClientOnNode(kube: Kube, namespace: string, { pod = 'client', container = 'driver', via }: DriverPlace = {}): Promise<Client> {
+  return clientOver(start(...insideOf(await processOf(kube, namespace, pod, container), drive)), namespace, pod, via)
 }
 
-function clientOver(child: ChildProcess, namespace: string, pod: string): Client {
+function clientOver(child: ChildProcess, namespace: string, pod: string, via: 'direct' | undefined): Client {
+  const usual = via === undefined ? {} : { via }
   let said = ''
   child.stderr?.on('data', (text: Buffer) => (said = `${said}${text.toString()}`.slice(-2_000)))
   if (child.stdin === null || child.stdout === null) throw new Error('the driver was started without pipes')
@@ -75,7 +83,7 @@ function clientOver(child: ChildProcess, namespace: string, pod: string): Client
 
   const known = new Map<string, Promise<void>>()
   /** News of a Service that was just made reach the entry after a moment; the first request to a host and port waits for that. */
-  const settle = async (spec: RequestsSpec, { settle: wanted = true }: RequestOptions): Promise<void> => {
+  const settle = async (spec: RequestsSpec, { settle: wanted = via === undefined }: RequestOptions): Promise<void> => {
     if (!wanted || spec.via === 'direct') return
     const { host } = new URL(spec.url)
     const knowing = known.get(host) ?? ask('until', { url: `http://${host}/`, reasonOtherThan: notYet, everyMs: 50, withinMs: 30_000, ...(spec.via === undefined ? {} : { via: spec.via }) }, 60_000)
@@ -88,7 +96,7 @@ function clientOver(child: ChildProcess, namespace: string, pod: string): Client
   const requests: Client['requests'] = async (spec, options = {}) => {
     await settle(spec, options)
     const { count = 1, concurrency = 1, timeoutMs = 15_000 } = spec
-    return ask('requests', spec, 30_000 + Math.ceil(count / concurrency) * timeoutMs)
+    return ask('requests', { ...usual, ...spec }, 30_000 + Math.ceil(count / concurrency) * timeoutMs)
   }
   return {
     pod, requests,
@@ -98,10 +106,10 @@ function clientOver(child: ChildProcess, namespace: string, pod: string): Client
       if (reply === undefined) throw new Error('the driver gave no reply')
       return reply
     },
-    until: (spec) => ask('until', spec, (spec.withinMs ?? 30_000) + 30_000),
+    until: (spec) => ask('until', { ...usual, ...spec }, (spec.withinMs ?? 30_000) + 30_000),
     load: async (spec, options = {}) => {
       await settle(spec, options)
-      const { id, result } = talk.ask('load', spec)
+      const { id, result } = talk.ask('load', { ...usual, ...spec })
       const done = within(spec.forSeconds * 1000 + 60_000, `the load in ${namespace}/${pod}`, result)
       done.catch(() => {})
       return {
@@ -112,9 +120,9 @@ function clientOver(child: ChildProcess, namespace: string, pod: string): Client
         },
       }
     },
-    grpc: (spec) => ask('grpc', spec, 60_000 + (spec.count ?? 1) * 1_000),
-    tcp: (spec) => ask('tcp', spec, 30_000 + (spec.count ?? 1) * (spec.timeoutMs ?? 10_000)),
-    websocket: (spec) => ask('websocket', spec, 30_000),
+    grpc: (spec) => ask('grpc', { ...usual, ...spec }, 60_000 + (spec.count ?? 1) * 1_000),
+    tcp: (spec) => ask('tcp', { ...usual, ...spec }, 30_000 + (spec.count ?? 1) * (spec.timeoutMs ?? 10_000)),
+    websocket: (spec) => ask('websocket', { ...usual, ...spec }, 30_000),
     close: () => {
       child.stdin?.end()
       end(child, 'SIGTERM')

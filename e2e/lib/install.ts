@@ -42,19 +42,23 @@ export async function installCrds(kube: Kube): Promise<void> {
 export interface InstallOptions {
   /** How long certificates of workloads are valid; default: the chart's hour. */
   readonly svidLifetimeSeconds?: number | undefined
+  /** Node agents; none by default. */
+  readonly agent?: boolean
   readonly signal: AbortSignal
 }
 
 /** Installs by the chart, as users do, or changes what is installed, and waits until the controllers are available and the GatewayClass is accepted. */
-export async function installMesh(kube: Kube, cluster: string, images: Images, { svidLifetimeSeconds, signal }: InstallOptions): Promise<Installation> {
+export async function installMesh(kube: Kube, cluster: string, images: Images, { svidLifetimeSeconds, agent = false, signal }: InstallOptions): Promise<Installation> {
   const start = performance.now()
   const [repository = '', tag = ''] = images.waymark.split(':')
   const lifetime = svidLifetimeSeconds === undefined ? [] : [`ca.svidLifetimeSeconds=${svidLifetimeSeconds}`]
-  const values = [`image.repository=${repository}`, `image.tag=${tag}`, ...lifetime].flatMap((value) => ['--set', value])
+  // What agents say of each connection is what tells most when a case fails.
+  const agents = agent ? ['agent.enabled=true', 'agent.accessLog=json'] : []
+  const values = [`image.repository=${repository}`, `image.tag=${tag}`, ...lifetime, ...agents].flatMap((value) => ['--set', value])
   await run('helm', [
     'upgrade', '--install', release, join(root, 'deploy/helm/waymark'), '--kubeconfig', kube.kubeconfig, '--namespace', names.namespace, '--create-namespace', ...values,
-    '--wait', '--timeout', '120s',
-  ], { signal, timeoutMs: 180_000 })
+    '--wait', '--timeout', '180s',
+  ], { signal, timeoutMs: 240_000 })
   const tookMs = Math.round(performance.now() - start)
   await until('GatewayClass waypoint to be accepted', async () => {
     const found = await kube.find('GatewayClass', undefined, 'waypoint')

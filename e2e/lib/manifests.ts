@@ -1,5 +1,5 @@
 import { gatewayNameLabel, install, configLabel } from '../../src/model/install.ts'
-import type { App, Role, Room } from './case.ts'
+import type { App, NodeRole, Role, Room } from './case.ts'
 import type { KubeObject } from './objects.ts'
 
 /** What the suite's pods are made of. */
@@ -31,12 +31,13 @@ const smallWaypoint = { replicas: '1', cpuRequest: '10m', memoryRequest: '64Mi' 
 
 /** Everything that a room has, its Namespace first. */
 export function roomObjects(role: Role, room: Room, images: Images): readonly KubeObject[] {
-  const { mesh = true, labels = {}, waypoint = smallWaypoint, apps = {}, client = false, collector = false } = room
+  const { mesh = true, labels = {}, waypoint = smallWaypoint, apps = {}, client = false, drivers = {}, collector = false } = room
   return [
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: role, labels: { 'waymark.dev/e2e': 'true', ...(mesh ? { 'waymark.dev/mesh': 'enabled' } : {}), ...labels } } },
     ...(waypoint === false ? [] : waypointObjects(role, { ...smallWaypoint, ...waypoint })),
     ...Object.entries(apps).map(([name, app]) => appDeployment(role, name, app, images)),
     ...(client ? clientObjects(role, images) : []),
+    ...Object.entries(drivers).map(([name, node]) => driverPod(role, name, node, images)),
     ...(collector ? collectorObjects(role, images) : []),
   ]
 }
@@ -57,7 +58,7 @@ export function waypointObjects(role: Role, parameters: Readonly<Record<string, 
 }
 
 /** The test application; at its end it serves on until traffic has ceased. */
-export function appDeployment(role: Role, name: string, { version, app = 'echo', replicas = 1, httpPort = 8080, answer = 200 }: App, images: Images): KubeObject {
+export function appDeployment(role: Role, name: string, { version, app = 'echo', replicas = 1, httpPort = 8080, answer = 200, node }: App, images: Images): KubeObject {
   const labels = { app, version }
   return {
     apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name, namespace: role },
@@ -68,7 +69,7 @@ export function appDeployment(role: Role, name: string, { version, app = 'echo',
       template: {
         metadata: { labels },
         spec: {
-          automountServiceAccountToken: false, enableServiceLinks: false, terminationGracePeriodSeconds: 30, securityContext: restricted.pod,
+          automountServiceAccountToken: false, enableServiceLinks: false, terminationGracePeriodSeconds: 30, securityContext: restricted.pod, ...placement(node),
           containers: [{
             name: 'app', image: images.app, imagePullPolicy: 'IfNotPresent', args: ['serve', '--http', String(httpPort), '--answer', String(answer)], env, securityContext: restricted.container,
             ports: [{ name: 'http', containerPort: httpPort }, { name: 'grpc', containerPort: 9090 }, { name: 'tcp', containerPort: 9000 }],
@@ -114,6 +115,27 @@ export function clientObjects(role: Role, images: Images, name = 'client'): read
       },
     },
   ]
+}
+
+/** Puts a pod on one of the cluster's nodes. */
+function placement(node: NodeRole | undefined): object {
+  const label = 'node-role.kubernetes.io/control-plane'
+  if (node === undefined) return {}
+  if (node === 'control-plane') return { nodeSelector: { [label]: '' }, tolerations: [{ key: label, operator: 'Exists' }] }
+  return { affinity: { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ matchExpressions: [{ key: label, operator: 'DoesNotExist' }] }] } } } }
+}
+
+/** A pod that waits for a driver, and has nothing of the mesh in it. @param command what it does instead */
+export function driverPod(role: Role, name: string, node: NodeRole | undefined, images: Images, command: readonly string[] = ['sleep', 'infinity']): KubeObject {
+  return {
+    apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: role, labels: { app: name, version: 'driver' } },
+    spec: {
+      automountServiceAccountToken: false, enableServiceLinks: false, terminationGracePeriodSeconds: 1, securityContext: restricted.pod, ...placement(node),
+      containers: [{
+        name: 'driver', image: images.app, imagePullPolicy: 'IfNotPresent', command, env, securityContext: restricted.container, resources: { requests: { cpu: '10m', memory: '16Mi' } },
+      }],
+    },
+  }
 }
 
 /** A collector of traces, which takes OTLP/HTTP in JSON on port 4318 and gives the spans of a trace. */

@@ -47,3 +47,8 @@ export function insideOf({ node, pid }: NodeProcess, command: readonly string[])
 export function restartsOf(pod: KubeObject, container: string): number {
   return (pod as unknown as RunningPod).status.containerStatuses?.find(({ name }) => name === container)?.restartCount ?? 0
 }
+
+/** What a shell on a node says. */
+export async function onNode(node: string, script: string): Promise<string> {
+  return (await run('docker', ['exec', node, 'sh', '-c', script])).stdout
+}

@@ -32,6 +32,7 @@ export const kinds = {
   Secret: { apiVersion: 'v1', kind: 'Secret' },
   Event: { apiVersion: 'v1', kind: 'Event' },
   Deployment: { apiVersion: 'apps/v1', kind: 'Deployment' },
+  DaemonSet: { apiVersion: 'apps/v1', kind: 'DaemonSet' },
   EndpointSlice: { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice' },
   Lease: { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease' },
   PodDisruptionBudget: { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget' },

@@ -1,5 +1,5 @@
 import type { Place } from './case.ts'
-import { startClient, type Client } from './client.ts'
+import { startClient, type Client, type DriverPlace } from './client.ts'
 import type { Kube } from './kube.ts'
 import { roomObjects, type Images } from './manifests.ts'
 import { install } from '../../src/model/install.ts'
@@ -25,6 +25,8 @@ export interface Standing {
   /** @throws if there is no such role */
   readonly namespace: (role: string) => string
   readonly client: (role: string) => Promise<Client>
+  /** See `Context`. */
+  readonly driver: (role: string, pod: string, container?: string) => Promise<Client>
   /** Ends the clients and asks for the namespaces' end. */
   readonly end: () => Promise<void>
 }
@@ -39,16 +41,19 @@ export async function makePlace(kube: Kube, place: Place, images: Images, signal
     return found
   }
   const clients = new Map<string, Client>()
+  const talkTo = (role: string, where: DriverPlace): Promise<Client> => {
+    const key = `${role} ${JSON.stringify(where)}`
+    const known = clients.get(key)
+    if (known?.gone() === false) return Promise.resolve(known)
+    const client = startClient(kube, namespace(role), where)
+    clients.set(key, client)
+    return Promise.resolve(client)
+  }
   const standing: Standing = {
     names, namespace,
     namespaces: [...names.values()],
-    client: async (role) => {
-      const known = clients.get(role)
-      if (known?.gone() === false) return known
-      const client = startClient(kube, namespace(role))
-      clients.set(role, client)
-      return Promise.resolve(client)
-    },
+    client: (role) => talkTo(role, {}),
+    driver: (role, pod, container = 'driver') => talkTo(role, { pod, container, via: 'direct' }),
     end: async () => {
       for (const client of clients.values()) client.close()
       await Promise.all([...names.values()].map((name) => kube.remove('Namespace', undefined, name).catch(() => {})))

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Case, Context, Place } from './case.ts'
+import { agentsOf } from './agents.ts'
 import { collect } from './collect.ts'
 import type { Installation } from './install.ts'
 import type { Kube } from './kube.ts'
@@ -44,6 +45,7 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
   /** Places of cases that passed, for the next ones with the very same place. */
   const handedOn = new Map<Place, Standing>()
   const waiting = new Set(cases)
+  const agents = agentsOf(kube, installation, signal, say)
   const lifetimes = lifetimesOf(kube, installation, signal, say)
 
   /** @param onPlace called when its namespaces are there */
@@ -102,7 +104,12 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
     // The case itself fails with it, if it does so again.
     if (lifetime !== undefined) await lifetimes.change(lifetime).catch(() => {})
   }
+  const endAll = async (): Promise<void> => {
+    await Promise.all([...open].map((place) => place.end()))
+    open.clear()
+  }
   const group = (wanted: NonNullable<Case['group']>): readonly Case[] => cases.filter((one) => (one.group ?? 'traffic') === wanted)
+  if (cases.some((one) => one.group !== 'captured')) await agents.change(false)
   // Those that make their own namespaces take longest and begin first.
   const traffic = [...group('traffic')].sort((a, b) => Number(a.place === undefined) - Number(b.place === undefined))
   await inParallel(traffic, parallel, (one) => runOne(one))
@@ -118,7 +125,11 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
   await Promise.all(background.map(({ done }) => done))
   await prepare(group('disruptive'))
   for (const one of group('disruptive')) await runOne(one)
-  await Promise.all([...open].map((place) => place.end()))
+  await endAll()
+  const captured = group('captured')
+  if (captured.length > 0 && !isStopped()) await agents.change(true)
+  for (const one of captured) await runOne(one)
+  await endAll()
   return { passed, failed: failures.length, failures }
 }
 
@@ -136,6 +147,7 @@ async function perform(one: Case, place: Standing, { kube, installation, signal,
     signal: limited,
     namespace: place.namespace,
     client: place.client,
+    driver: place.driver,
     target: (role, service, port) => `${service}.${place.namespace(role)}:${port}`,
     apply: (objects, notInForce = []) => applyInForce(kube, placed(objects), notInForce, limited),
     until: (what, probe, withinMs) => until(what, probe, { signal: limited, ...(withinMs === undefined ? {} : { withinMs }) }),

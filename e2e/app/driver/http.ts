@@ -4,7 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Echo, Reply, RequestsSpec, UntilResult, UntilSpec } from '../protocol.ts'
 import { proxyOf } from './proxy.ts'
 
-/** Kept-alive connections to the proxies; the mesh opens its own for each request behind them. */
+/** Kept-alive connections, to the proxies or straight. */
 const agent = new Agent({ keepAlive: true, maxSockets: 256, scheduling: 'lifo' })
 
 /** Never fails: what went wrong is in the reply. */
@@ -19,7 +19,7 @@ export async function request(spec: RequestsSpec): Promise<Reply> {
     : { ...proxy, path: spec.url }
   return new Promise((resolve) => {
     const done = (reply: Omit<Reply, 'ms'>): void => resolve({ ...reply, ms: Math.round((performance.now() - start) * 100) / 100 })
-    const sent = httpRequest({ agent, ...place, method: spec.method ?? 'GET', setHost: false, headers: headers as Record<string, string | string[]> })
+    const sent = httpRequest({ agent: spec.fresh === true ? false : agent, ...place, method: spec.method ?? 'GET', setHost: false, headers: headers as Record<string, string | string[]> })
     const timer = setTimeout(() => sent.destroy(new Error(`no answer within ${spec.timeoutMs ?? 15_000} ms`)), spec.timeoutMs ?? 15_000)
     sent.on('error', (error: NodeJS.ErrnoException) => {
       clearTimeout(timer)
