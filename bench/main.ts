@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { agentSectionOf, withAgentSection } from './agent/section.ts'
 import { issueCertificates, type Certificates } from './certificates.ts'
 import { anyCpu, aroundCpu, next, proxyCpu, startScript, stop, stopAll, type Child } from './children.ts'
 import { controlSectionOf, withControlSection } from './control/section.ts'
@@ -127,8 +128,9 @@ async function main(): Promise<void> {
     const text = report({ runtimes, measured, strangers, reload, missing, versions, quick, requests, rounds, connections })
     process.stdout.write(text)
     const out = values.out ?? join(import.meta.dirname, 'RESULTS.md')
-    // The control plane's section is measured apart.
-    if (!quick) writeFileSync(out, withControlSection(text, existsSync(out) ? controlSectionOf(readFileSync(out, 'utf8')) : ''))
+    // The sections of the control plane and of the node agent are measured apart.
+    const before = existsSync(out) ? readFileSync(out, 'utf8') : ''
+    if (!quick) writeFileSync(out, withAgentSection(withControlSection(text, controlSectionOf(before)), agentSectionOf(before)))
   } finally {
     stopAll()
     rmSync(directory, { recursive: true, force: true })

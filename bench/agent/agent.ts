@@ -20,6 +20,8 @@ export interface AgentOptions {
 export interface AgentAnswer {
   /** Of the first pod. */
   readonly address: string
+  readonly identity: string
+  readonly hbonePort: number
   /** Bytes. */
   readonly rss: number
 }
@@ -27,7 +29,7 @@ export interface AgentAnswer {
 /** Told afterwards: where what the first pod sends goes, and who may send to it. */
 export interface AgentCommand {
   /** The Service that everything is sent to, with one endpoint; undefined: nothing is sent. */
-  readonly to?: { readonly address: string; readonly port: number; readonly identity: string }
+  readonly to?: { readonly address: string; readonly port: number; readonly identity: string; readonly hbonePort?: number }
 }
 
 const vip = '10.96.0.1'
@@ -53,13 +55,13 @@ runScript<AgentOptions>(async ({ credentials, pods }) => {
     const entries: Entry[] = made.map(({ workload }) => workload)
     entries.push({ kind: 'policy', namespace, name: 'allow', action: 'allow', rules: [{ from: [{ namespaces: ['other', namespace] }] }] })
     entries.push({ kind: 'service', namespace, name: 'backend', clusterIPs: [vip], headless: false, ports: [{ port: 80, protocol: 'auto' }] })
-    const endpoints = to === undefined ? [] : [{ address: to.address, port: to.port, condition: 'ready' as const, transport: { kind: 'hbone' as const, port: 15008, identity: to.identity } }]
+    const endpoints = to === undefined ? [] : [{ address: to.address, port: to.port, condition: 'ready' as const, transport: { kind: 'hbone' as const, port: to.hbonePort ?? 15008, identity: to.identity } }]
     entries.push({ kind: 'endpoints', namespace, name: 'backend', ports: [{ port: 80, endpoints }] })
     const snapshot = new Map(entries.map((entry) => [entryKey(entry), entry]))
     const view = compileView(snapshot, { node: 'n1', unknown: 'refuse' })
     for (const { captured, workload } of made) captured.update({ view, guards: guardsOf(workload, snapshot) })
     globalThis.gc?.()
-    process.send?.({ address: made[0]?.workload.addresses[0] ?? '', rss: process.memoryUsage().rss } satisfies AgentAnswer)
+    process.send?.({ address: made[0]?.workload.addresses[0] ?? '', identity, hbonePort: 15008, rss: process.memoryUsage().rss } satisfies AgentAnswer)
   })
   return { port: 15001 }
 })

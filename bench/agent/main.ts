@@ -1,15 +1,14 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { cpus, tmpdir } from 'node:os'
+import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { formatSpiffeId } from '../../src/model/identity.ts'
 import { issueCertificates, type Certificates } from '../certificates.ts'
 import { anyCpu, aroundCpu, next, proxyCpu, startScript, stop, stopAll, type Child } from '../children.ts'
-import { cpuMs, hasProcfs } from '../procfs.ts'
+import { cpuMs, hasProcfs, systemBusyMs } from '../procfs.ts'
 import type { AgentAnswer, AgentCommand } from './agent.ts'
 import type { LoadCommand, LoadResult } from './load.ts'
-import { agentReport, noFigures, type AgentFigures, type BesideBulk, type Memory } from './report.ts'
+import { agentReport, noFigures, type BesideBulk, type Measured, type Memory } from './report.ts'
 import { withAgentSection } from './section.ts'
 
 const help = `node bench/agent/main.ts [--quick] [--node PATH] [--rounds N] [--print]
@@ -33,13 +32,13 @@ const connections = 32
 const mib = 1024 * 1024
 
 /** An outbound agent, an inbound one with its application, and a load; the agent that is measured has a processor of its own. */
-async function startPair(side: Side, node: string, { client, proxy }: Certificates): Promise<Pair> {
-  const cpuOf = (which: Side): string => (which === side ? proxyCpu : aroundCpu)
-  const outbound = await startScript(cpuOf('outbound'), node, 'agent/agent.ts', { credentials: client, pods: 1 })
-  const inbound = await startScript(cpuOf('inbound'), node, 'agent/agent.ts', { credentials: proxy, pods: 1 })
-  const { address: to } = await tell(inbound, {})
-  const backend = await startScript(aroundCpu, node, 'agent/backend.ts', { host: to })
-  const { address: from } = await tell(outbound, { to: { address: to, port: backend.port, identity: formatSpiffeId(proxy.identity) } })
+async function startPair(side: Side, node: string, { client, proxy }: Certificates, script: 'agent' | 'bare' = 'agent'): Promise<Pair> {
+  const start = (which: Side): Promise<Child> =>
+    startScript(which === side ? proxyCpu : aroundCpu, node, `agent/${script}.ts`, { credentials: which === 'outbound' ? client : proxy, pods: 1 })
+  const [outbound, inbound] = [await start('outbound'), await start('inbound')]
+  const { address, identity, hbonePort } = await tell(inbound, {})
+  const backend = await startScript(aroundCpu, node, 'agent/backend.ts', { host: address })
+  const { address: from } = await tell(outbound, { to: { address, port: backend.port, identity, hbonePort } })
   const load = await startScript(aroundCpu, node, 'agent/load.ts', { host: from, port: outbound.port })
   return { measured: side === 'outbound' ? outbound : inbound, load, all: [load, backend, outbound, inbound] }
 }
@@ -63,22 +62,29 @@ async function cpuOfRun(pair: Pair, command: LoadCommand): Promise<number> {
   return cpuMs(pair.measured.pid) - before
 }
 
-async function measureCosts(side: Side, node: string, certificates: Certificates, quick: boolean, rounds: number, say: (line: string) => void): Promise<AgentFigures> {
-  const pair = await startPair(side, node, certificates)
-  const figures = noFigures()
-  const [requests, churned, bytes] = quick ? [500, 100, 16 * mib] : [10_000, 2_000, 512 * mib]
-  await run(pair, { kind: 'keep-alive', connections, requests: quick ? 100 : 30_000 })
-  await run(pair, { kind: 'churn', connections: 8, total: quick ? 50 : 3_000 })
-  await run(pair, { kind: 'down', connections: 4, bytes })
-  for (let round = 0; round < rounds; round++) {
-    figures.requestUs.push((await cpuOfRun(pair, { kind: 'keep-alive', connections, requests }) * 1000) / requests)
-    figures.connectionUs.push((await cpuOfRun(pair, { kind: 'churn', connections: 8, total: churned }) * 1000) / churned)
-    figures.downMBs.push(bytes / 1e3 / (await cpuOfRun(pair, { kind: 'down', connections: 4, bytes })))
-    figures.upMBs.push(bytes / 1e3 / (await cpuOfRun(pair, { kind: 'up', connections: 4, bytes })))
-    const last = Object.entries<readonly number[]>({ ...figures }).map(([name, values]) => `${name} ${values.at(-1)?.toFixed(1) ?? ''}`)
-    say(`${side}, round ${round + 1} of ${rounds}: ${last.join(' · ')}`)
+/** The agent and the bare legs in turns, so that what disturbs one disturbs the other. */
+async function measureCosts(side: Side, node: string, certificates: Certificates, quick: boolean, rounds: number, say: (line: string) => void): Promise<Measured> {
+  const pairs = { agent: await startPair(side, node, certificates), bare: await startPair(side, node, certificates, 'bare') }
+  const figures = { agent: noFigures(), bare: noFigures() }
+  const [requests, churned, bytes] = quick ? [500, 100, 16 * mib] : [8_000, 1_600, 256 * mib]
+  for (const pair of Object.values(pairs)) {
+    await run(pair, { kind: 'keep-alive', connections, requests: quick ? 100 : 20_000 })
+    await run(pair, { kind: 'churn', connections: 8, total: quick ? 50 : 2_000 })
+    await run(pair, { kind: 'down', connections: 4, bytes })
   }
-  for (const child of pair.all) stop(child)
+  const names = ['agent', 'bare'] as const
+  for (let round = 0; round < rounds; round++) {
+    for (const name of round % 2 === 0 ? names : names.toReversed()) {
+      const [pair, { requestUs, connectionUs, downMBs, upMBs }] = [pairs[name], figures[name]]
+      requestUs.push((await cpuOfRun(pair, { kind: 'keep-alive', connections, requests }) * 1000) / requests)
+      connectionUs.push((await cpuOfRun(pair, { kind: 'churn', connections: 8, total: churned }) * 1000) / churned)
+      downMBs.push(bytes / 1e3 / (await cpuOfRun(pair, { kind: 'down', connections: 4, bytes })))
+      upMBs.push(bytes / 1e3 / (await cpuOfRun(pair, { kind: 'up', connections: 4, bytes })))
+      const last = Object.entries<readonly number[]>({ ...figures[name] }).map(([what, values]) => `${what} ${values.at(-1)?.toFixed(1) ?? ''}`)
+      say(`${side}, ${name}, round ${round + 1} of ${rounds}: ${last.join(' · ')}`)
+    }
+  }
+  for (const pair of Object.values(pairs)) for (const child of pair.all) stop(child)
   return figures
 }
 
@@ -125,12 +131,15 @@ async function main(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'waymark-bench-'))
   try {
     const certificates = await issueCertificates(directory)
+    const start = { wallMs: performance.now(), busyMs: systemBusyMs() }
     const outbound = await measureCosts('outbound', node, certificates, quick, rounds, say)
     const inbound = await measureCosts('inbound', node, certificates, quick, rounds, say)
+    const busy = (systemBusyMs() - start.busyMs) / ((performance.now() - start.wallMs) * cpus().length)
+    const load = loadavg()[0] ?? NaN
     const beside = await measureBeside(node, certificates, quick)
     const memory = await measureMemory(node, certificates, quick)
     const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim()
-    const section = agentReport({ outbound, inbound, beside, memory, version, quick, rounds, connections })
+    const section = agentReport({ outbound, inbound, beside, memory, version, quick, rounds, connections, busy, load })
     process.stdout.write(section)
     const results = join(import.meta.dirname, '../RESULTS.md')
     if (!quick && !values.print) writeFileSync(results, withAgentSection(existsSync(results) ? readFileSync(results, 'utf8') : '', section))
