@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type AddressInfo, type Server } from 'node:net'
+import { connect, createServer, type AddressInfo, type Server } from 'node:net'
+import { systemClock } from '../../src/kit/clock.ts'
+import { keepCredentials } from '../../src/transport/credentials.ts'
+import { listenHbone } from '../../src/transport/hbone-server.ts'
+import { splice } from '../../src/transport/tunnel.ts'
 import { backend, type Backend } from './testing/backend.ts'
 import { Refused } from './testing/client.ts'
 import { l7Namespace, namespace, policy, prefix, route, service, target, to, type Manifest } from './testing/manifests.ts'
@@ -156,6 +160,37 @@ describe('authorization (semantics 2.9, 6)', () => {
     assert.equal(await status('shop', 'reviews.books:80'), '403 denied')
     await serve()
     assert.equal(await status('shop', 'reviews.books:80'), '200')
+  })
+
+  it('tells agents who the original client is, on connections of its own', async () => {
+    // Members are always reached on port 15008: an address of its own on loopback.
+    const address = '127.0.22.1'
+    const member = await backend('member', undefined, address)
+    const identity = { trustDomain: 'cluster.local', namespace: 'books', serviceAccount: 'app' }
+    const credentials = await keepCredentials({ identity, clock: systemClock, fetch: (key) => mesh.world.mesh.ca.issue(identity, key), onError: () => {} })
+    const told: string[] = []
+    const node = await listenHbone({
+      credentials, clock: systemClock, host: address, port: 15008,
+      onTunnel: (tunnel) => {
+        told.push(`${tunnel.peerId.split('/').slice(3).join('/')} for ${String(tunnel.headers['x-waypoint-client'])}`)
+        const local = connect({ host: tunnel.host, port: tunnel.port, allowHalfOpen: true })
+        local.on('error', () => {})
+        void splice(tunnel.accept(), local).done
+      },
+    })
+    const pod: Manifest = {
+      apiVersion: 'v1', kind: 'Pod', metadata: { name: 'member', namespace: 'books' }, spec: { serviceAccountName: 'app', containers: [{ name: 'app' }] }, status: { phase: 'Running', podIP: address },
+    }
+    const others = services().filter(({ kind, metadata }) => kind !== 'Namespace' || (metadata as { name: string }).name !== 'books')
+    await mesh.replace(
+      namespace('books', { 'waymark.dev/mesh': 'enabled' }), ...others, pod,
+      ...service('books/member', [{ at: member, targetRef: { kind: 'Pod', name: 'member' } }]), policy('books/all', { rules: [{}] }),
+    )
+    for (let round = 0; round < 3; round++) for (const from of ['shop', 'evil']) assert.equal(await status(from, 'member.books:80'), '200')
+    assert.deepEqual(told.sort(), ['evil', 'shop'].map((from) => `ns/books/sa/waypoint for spiffe://cluster.local/ns/${from}/sa/app`))
+    await node.close()
+    credentials.close()
+    member.close()
   })
 
   describe('behind consumer routes', () => {
