@@ -6,6 +6,7 @@ import type { KubeObject } from '../../src/kube/object.ts'
 import { install } from '../../src/model/install.ts'
 import { anyCpu, startScript, stop, stopAll, type Child } from '../children.ts'
 import { cpuMs, hasProcfs } from '../procfs.ts'
+import { watchStrangers } from './strangers.ts'
 import type { ApiCommand, ApiDone } from './api.ts'
 import { monotonicMs, sleep } from './clock.ts'
 import { compileProgram, endPrograms, freePort, memoryOf, startProgram, type Program } from './programs.ts'
@@ -109,8 +110,19 @@ async function makeCa(bench: Bench): Promise<void> {
   throw new Error(`the controller makes no trust bundle; it said:\n${readFileSync(bench.log, 'utf8').slice(-2000)}`)
 }
 
+interface Start {
+  readonly controller: Program
+  readonly subscribers: Child
+  readonly tookMs: number
+  /** Processor time of the controller until then, milliseconds. */
+  readonly cpuMs: number
+  /** Share of all processors that others used meanwhile. */
+  readonly strangers: number
+  readonly entries: number
+}
+
 /** Starts a controller while subscribers wait for it. */
-async function firstSnapshot(bench: Bench): Promise<{ readonly controller: Program; readonly subscribers: Child; readonly tookMs: number; readonly entries: number }> {
+async function firstSnapshot(bench: Bench): Promise<Start> {
   const { plan, directory, port } = bench
   const options: SubscribersOptions = {
     trustDomain, controllerPort: port, bundleFile: join(directory, 'bundle.pem'), directory: mkdtempSync(join(directory, 'subscribers-')),
@@ -128,15 +140,18 @@ async function firstSnapshot(bench: Bench): Promise<{ readonly controller: Progr
   const first = eventOf(subscribers, 'first', 120_000)
   const startedMs = monotonicMs()
   const controller = startController(bench)
+  const strangers = watchStrangers([process.pid, bench.api.pid, subscribers.pid], [controller.pid])
   subscribers.process.send({ type: 'join' } satisfies SubscribersCommand)
   const event = await first
   if (event === undefined) throw new Error(`not every subscriber got a snapshot; the log ends with:\n${readFileSync(bench.log, 'utf8').slice(-3000)}`)
-  return { controller, subscribers, tookMs: event.atMs - startedMs, entries: event.entries }
+  return { controller, subscribers, tookMs: event.atMs - startedMs, cpuMs: cpuMs(controller.pid), strangers: strangers(), entries: event.entries }
 }
 
-/** Edits one route a second. @returns milliseconds from the write to the subscriber, each */
-async function propagation({ api, plan }: Bench, subscribers: Child): Promise<readonly number[]> {
+/** Edits one route a second. */
+async function propagation({ api, plan }: Bench, controller: Program, subscribers: Child): Promise<ControlResults['route']> {
   const times: number[] = []
+  const strangers = watchStrangers([process.pid, api.pid, subscribers.pid, controller.pid])
+  const cpuBefore = cpuMs(controller.pid)
   for (let edition = 1; edition <= plan.edits; edition++) {
     const arrived = eventOf(subscribers, 'edition', 30_000, (event) => event.edition === edition)
     const { atMs } = await ask(api, { type: 'route', edition })
@@ -145,7 +160,7 @@ async function propagation({ api, plan }: Bench, subscribers: Child): Promise<re
     times.push(event.atMs - atMs)
     await sleep(Math.max(0, 1000 - (monotonicMs() - atMs)))
   }
-  return times
+  return { times, cpuMs: (cpuMs(controller.pid) - cpuBefore) / plan.edits, strangers: strangers() }
 }
 
 async function bytesOf(subscribers: Child): Promise<number> {
@@ -157,6 +172,7 @@ async function bytesOf(subscribers: Child): Promise<number> {
 /** Measures the controller for some seconds in which `changes` endpoint changes a second are made. */
 async function rateOf({ api }: Bench, controller: Program, subscribers: Child, seconds: number, changes: number): Promise<Rate> {
   const [cpuBefore, bytesBefore, writesBefore] = [cpuMs(controller.pid), await bytesOf(subscribers), (await ask(api, { type: 'count' })).writes]
+  const strangers = watchStrangers([process.pid, api.pid, subscribers.pid, controller.pid])
   const startedMs = monotonicMs()
   for (let step = 0; step < seconds * changes; step++) {
     await sleep(Math.max(0, startedMs + (step * 1000) / changes - monotonicMs()))
@@ -166,7 +182,7 @@ async function rateOf({ api }: Bench, controller: Program, subscribers: Child, s
   const elapsedMs = monotonicMs() - startedMs
   const cores = (cpuMs(controller.pid) - cpuBefore) / elapsedMs
   return {
-    cores, memory: memoryOf(controller.pid), changes: seconds * changes, seconds: elapsedMs / 1000,
+    cores, strangers: strangers(), memory: memoryOf(controller.pid), changes: seconds * changes, seconds: elapsedMs / 1000,
     bytes: (await bytesOf(subscribers)) - bytesBefore, writes: (await ask(api, { type: 'count' })).writes - writesBefore,
   }
 }
@@ -190,19 +206,19 @@ async function waypointMemory(bench: Bench): Promise<ControlResults['waypoint']>
 async function measure(bench: Bench): Promise<ControlResults> {
   const { plan } = bench
   await makeCa(bench)
-  const startMs: number[] = []
-  let running: Awaited<ReturnType<typeof firstSnapshot>> | undefined
+  const starts: Start[] = []
+  let running: Start | undefined
   for (let start = 0; start < plan.starts; start++) {
     if (running !== undefined) {
       await running.controller.end()
       stop(running.subscribers)
     }
     running = await firstSnapshot(bench)
-    startMs.push(running.tookMs)
+    starts.push(running)
   }
   if (running === undefined) throw new Error('the plan has no start')
   const { controller, subscribers, entries } = running
-  console.error(`first snapshot after ${startMs.map((ms) => ms.toFixed(0)).join(', ')} ms`)
+  console.error(`first snapshot after ${starts.map(({ tookMs }) => tookMs.toFixed(0)).join(', ')} ms`)
   // What a start leaves to do, statuses of every object among it, is no part of the steady state.
   for (let before = -1, tries = 0; tries < 60; tries++) {
     const { writes } = await ask(bench.api, { type: 'count' })
@@ -211,10 +227,10 @@ async function measure(bench: Bench): Promise<ControlResults> {
     await sleep(2000)
   }
   const quiet = await rateOf(bench, controller, subscribers, plan.quietSeconds, 0)
-  const route = await propagation(bench, subscribers)
+  const route = await propagation(bench, controller, subscribers)
   const churn = await rateOf(bench, controller, subscribers, plan.churnSeconds, 10)
   const waypoint = await waypointMemory(bench)
-  return { size: plan.size, startMs, entries, subscribers: plan.size.namespaces, quiet, route, churn, waypoint }
+  return { size: plan.size, starts, entries, subscribers: plan.size.namespaces, quiet, route, churn, waypoint }
 }
 
 async function run(): Promise<void> {

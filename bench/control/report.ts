@@ -8,6 +8,8 @@ import { servicesOf, type WorldSize } from './world.ts'
 export interface Rate {
   /** Share of one processor, 0..1 and above. */
   readonly cores: number
+  /** Share of all processors that other processes used meanwhile, 0..1. */
+  readonly strangers: number
   /** MiB. */
   readonly memory: { readonly now: number; readonly peak: number }
   /** Endpoint changes that were made. */
@@ -21,14 +23,14 @@ export interface Rate {
 
 export interface ControlResults {
   readonly size: WorldSize
-  /** From the start of the process until every subscriber had its first snapshot, each start. */
-  readonly startMs: readonly number[]
+  /** From the start of the process until every subscriber had its first snapshot, and the controller's processor time until then, milliseconds. */
+  readonly starts: readonly { readonly tookMs: number; readonly cpuMs: number; readonly strangers: number }[]
   /** Entries of all first snapshots together. */
   readonly entries: number
   readonly subscribers: number
   readonly quiet: Rate
-  /** Milliseconds from a write to the subscriber, each edit. */
-  readonly route: readonly number[]
+  /** Milliseconds from a write to the subscriber, each edit; the controller's processor time for an edit. */
+  readonly route: { readonly times: readonly number[]; readonly cpuMs: number; readonly strangers: number }
   readonly churn: Rate
   readonly waypoint: { readonly samples: readonly number[]; readonly peak: number }
 }
@@ -56,8 +58,11 @@ ${routes} HTTPRoutes (a fifth of them consumer routes), served by a simulated AP
     [
       `- Date: ${new Date().toISOString().slice(0, 10)}`,
       `- Machine: ${cpus().length} processors, ${cpuModel()}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.versions.node}`,
+      `- Other processes used ${meanwhile(results)} of the processors meanwhile: times grow with that, processor time hardly`,
     ].join('\n'),
     goalsTable(results),
+    `The controller's processor time: ${formatSpread(spreadOf(results.starts.map(({ cpuMs }) => cpuMs)), 0)} ms for a start, ${results.route.cpuMs.toFixed(1)} ms for a route edit, \
+statuses and signs of life included, ${((churn.cores / churn.changes) * churn.seconds * 1000).toFixed(1)} ms for an endpoint change.`,
     `In a quiet minute the controller uses ${(quiet.cores * 100).toFixed(1)} % of a processor and writes ${quiet.writes} times. Its memory was ${churn.memory.peak.toFixed(0)} MiB at most, \
 when it started; the waypoint's ${waypoint.peak.toFixed(0)} MiB. One changed endpoint sends ${perChange(results).toFixed(0)} bytes to all subscribers together, of which those get it that have the \
 Service in their slice: its own namespace's waypoint and one with consumer routes to it.`,
@@ -78,11 +83,17 @@ function perChange({ churn, quiet }: ControlResults): number {
   return (churn.bytes - (quiet.bytes / quiet.seconds) * churn.seconds) / churn.changes
 }
 
+/** What others used, in the parts whose times count. */
+function meanwhile({ starts, route, churn }: ControlResults): string {
+  const percent = (share: number): string => `${(share * 100).toFixed(0)} %`
+  return `${formatSpread(spreadOf(starts.map(({ strangers }) => strangers * 100)), 0)} % (starts), ${percent(route.strangers)} (route edits), ${percent(churn.strangers)} (endpoint changes)`
+}
+
 function goalsTable(results: ControlResults): string {
-  const { startMs, route, churn, waypoint } = results
+  const { starts, route, churn, waypoint } = results
   const row = (goal: string, wanted: string, got: string, met: boolean): readonly string[] => [goal, wanted, got, met ? 'met' : '**missed**']
-  const start = spreadOf(startMs)
-  const [p50, p99] = [quantile(route, 0.5), quantile(route, 0.99)]
+  const start = spreadOf(starts.map(({ tookMs }) => tookMs))
+  const [p50, p99] = [quantile(route.times, 0.5), quantile(route.times, 0.99)]
   const memory = spreadOf(waypoint.samples)
   const bytes = perChange(results)
   return markdownTable(['goal', 'wanted', 'got', ''], [
