@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict'
+import { install } from '../../src/model/install.ts'
+import { agentPods } from '../lib/agents.ts'
+import { allCaptured, arrived, capturedPlace, locationOf, marked, onePod, podsOf, senders } from '../lib/captured.ts'
+import { defineCases, type Case, type Context } from '../lib/case.ts'
+import { backend, driverPod, echo, parent, route, service } from '../lib/manifests.ts'
+import { processOf, restartsOf, signalProcess } from '../lib/nodes.ts'
+import type { KubeObject } from '../lib/objects.ts'
+import { tally } from '../lib/statistics.ts'
+import { isReady } from '../lib/sturdy.ts'
+
+/** Agents on no node, or on all again. */
+async function away({ kube, installation: { namespace }, until }: Context, gone: boolean): Promise<void> {
+  await kube.patch('DaemonSet', namespace, install.agent, { spec: { template: { spec: { nodeSelector: { 'waymark.dev/no-node': gone ? 'true' : null } } } } })
+  if (!gone) return
+  // Killed: it has no time to say anything to anybody.
+  for (const { metadata } of await kube.list('Pod', namespace, agentPods)) await kube.remove('Pod', namespace, metadata.name, 0)
+  await until('the agents to be gone', async () => (await kube.list('Pod', namespace, agentPods)).length === 0, 60_000)
+}
+
+/** What the pods of the application and the witness have seen of requests with a key. */
+async function seenWith({ url, driver }: Context, service: readonly [role: string, name: string], key: string): Promise<number> {
+  const { body = '{}' } = await (await driver('outside', 'stranger')).request(url(...service, `/seen?key=${key}`), { fresh: true })
+  return (JSON.parse(body) as { readonly count: number }).count
+}
+
+const racers = 30
+/** Its first act is to connect: to a pod on each node, and to a Service. */
+const race = 'for to in $TARGETS; do exec 3<>/dev/tcp/${to%:*}/${to#*:} && printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3 && read -r said <&3 && echo "$said" && cat <&3 >/dev/null; exec 3>&-; done; sleep infinity'
+
+function racer(context: Context, at: number, targets: string): KubeObject {
+  const pod = driverPod('garden', `racer-${at}`, at % 2 === 0 ? 'worker' : 'control-plane', context.installation.images, ['bash', '-c', race])
+  const spec = pod['spec'] as { readonly containers: readonly { readonly env: readonly object[] }[] }
+  const containers = spec.containers.map((container) => ({ ...container, env: [{ name: 'TARGETS', value: targets }] }))
+  return { ...pod, metadata: { ...pod.metadata, labels: { app: 'racer' } }, spec: { ...spec, containers } }
+}
+
+const captured = { group: 'captured', place: capturedPlace } as const satisfies Partial<Case>
+
+/** What fails closed. */
+export const cases = defineCases([
+  {
+    ...captured,
+    name: `captured: ${racers} pods of the mesh whose first act is to connect: all get through, and none without mTLS`,
+    features: ['node agent', 'CNI plugin', 'start race'],
+    manifests: [service('store', 'race', echo.both)],
+    limitSeconds: 180,
+    run: async (context) => {
+      const { kube, namespace, placed, until } = context
+      const pods = [await onePod(context, 'store', 'version=v1'), await onePod(context, 'store', 'version=v2')]
+      const { clusterIP } = (await kube.get('Service', namespace('store'), 'race'))['spec'] as { readonly clusterIP: string }
+      const before = await arrived(context, 'store')
+      const start = performance.now()
+      const objects = placed(Array.from({ length: racers }, (_, at) => racer(context, at, `${pods.map(({ ip }) => `${ip}:8080`).join(' ')} ${clusterIP}:80`)))
+      await Promise.all(objects.map((object) => kube.create(object)))
+      await until('all to run', async () => (await kube.list('Pod', namespace('garden'), 'app=racer')).filter(isReady).length === racers, 150_000)
+      const readyMs = performance.now() - start
+      const lines = await until('all to have said what became of it', async () => {
+        const said = (await kube.kubectl(['logs', '-n', namespace('garden'), '-l', 'app=racer', '--tail=10'])).trim().split('\n')
+        return said.length >= 3 * racers && said
+      }, 30_000)
+      assert.deepEqual(tally(lines), { 'HTTP/1.1 200 OK': 3 * racers })
+      const after = await until('their connections to be counted', async () => {
+        const now = await arrived(context, 'store')
+        // The waypoint's own, for the Service, are kept and not over yet.
+        return now.mtls - before.mtls >= 2 * racers && now
+      }, 20_000)
+      assert.equal(after.plain, before.plain)
+      await Promise.all(objects.map(({ metadata: { name } }) => kube.remove('Pod', namespace('garden'), name, 0)))
+      return `${racers} pods in ${(readyMs / 1000).toFixed(1)} s, ${after.mtls - before.mtls} connections by mTLS, none in plain`
+    },
+  },
+  {
+    ...captured,
+    name: 'captured: an agent that is killed: new connections are refused meanwhile, never plain, and it is back within seconds',
+    features: ['node agent', 'fail closed'],
+    manifests: [
+      service('store', 'killed', echo.both),
+      route('HTTPRoute', 'store', 'killed', [parent('killed', { port: 80 })], [{ filters: [marked('killed')], backendRefs: [backend('killed')] }]),
+    ],
+    limitSeconds: 120,
+    run: async (context) => {
+      const { kube, url, driver, installation: { namespace }, until } = context
+      const from = await driver('shop', 'b')
+      const target = url('store', 'killed')
+      const { held } = await from.until({ url: target, header: { name: 'x-route', value: 'killed' }, withinMs: 20_000, fresh: true })
+      assert.ok(held)
+      const before = await arrived(context, 'store', 'echo-v1')
+      const { node } = await onePod(context, 'shop', 'app=b')
+      const agent = (await kube.list('Pod', namespace, agentPods)).find((pod) => locationOf(pod).node === node)
+      assert.ok(agent !== undefined)
+      const load = await from.load({ url: target, rps: 50, forSeconds: 60, fresh: true })
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      await signalProcess(await processOf(kube, namespace, agent.metadata.name, 'agent'), 'KILL')
+      await until('the agent to be back', async () => {
+        const now = await kube.get('Pod', namespace, agent.metadata.name)
+        return restartsOf(now, 'agent') > restartsOf(agent, 'agent') && isReady(now)
+      }, 60_000)
+      await new Promise((resolve) => setTimeout(resolve, 1_000))
+      const { sent, statuses, failed, failures } = await load.stop()
+      assert.ok(failed > 0, 'nobody noticed')
+      assert.deepEqual(Object.keys(statuses).sort(), ['0', '200'])
+      for (const { error = '' } of failures) assert.match(error, /^(?:ECONNREFUSED|ECONNRESET|.*socket hang up)/)
+      // Of the agent that was not killed; the other one's counters began anew.
+      assert.equal((await arrived(context, 'store', 'echo-v1')).plain, before.plain)
+      const last = await from.requests({ url: target, count: 50, fresh: true })
+      assert.deepEqual(tally(last.map(({ status, headers }) => `${status} ${headers?.['x-route']?.[0] ?? ''}`)), { '200 killed': 50 })
+      return `${failed} of ${sent} refused; away for about ${(failed / 50).toFixed(1)} s`
+    },
+  },
+  {
+    ...captured,
+    name: 'captured: no agent: pods of the mesh are refused and do not start, nothing leaks, probes and exec pass, and others notice nothing',
+    features: ['node agent', 'fail closed', 'probes', 'exec', 'CNI plugin'],
+    manifests: [service('outside', 'seer', { app: 'witness' }), service('store', 'seen', echo.v1)],
+    limitSeconds: 240,
+    run: async (context) => {
+      const { kube, namespace, url, driver, placed, until, installation } = context
+      await allCaptured(context, ['store', 'shop', 'garden'])
+      const witness = await onePod(context, 'outside', 'app=witness')
+      const pod = await onePod(context, 'store', 'version=v1')
+      const key = 'no-agent'
+      const targets = [url('store', 'seen'), `http://${pod.ip}:8080/`, url('outside', 'seer'), `http://${witness.ip}:8080/`]
+      const outcomes = async (from: string, role = 'shop'): Promise<readonly string[]> => {
+        const replies = await Promise.all(targets.map(async (target) => (await driver(role, from)).requests({ url: target, count: 10, concurrency: 5, headers: { 'x-key': key }, fresh: true })))
+        return replies.map((some) => [...new Set(some.map(({ status, error = '' }) => (status === 0 ? (error.split(':')[0] ?? '') : String(status))))].join())
+      }
+      const restartsBefore = (await podsOf(context, 'store')).map((each) => restartsOf(each, 'app'))
+      await away(context, true)
+      const gone = performance.now()
+      let late: readonly KubeObject[] = []
+      let goneMs = 0
+      try {
+        for (const sender of senders) assert.deepEqual(await outcomes(sender), Array(4).fill('ECONNREFUSED'), sender)
+        // The stranger is captured by nobody, but what it wants to reach is.
+        const [seen, direct, ...uncaptured] = await outcomes('stranger', 'outside')
+        assert.deepEqual(uncaptured, ['200', '200'])
+        for (const outcome of [seen, direct]) assert.match(outcome ?? '', /^ECONNRE(?:FUSED|SET)$/)
+        assert.equal(await seenWith(context, ['outside', 'seer'], key), 20)
+
+        late = placed([driverPod('garden', 'late', 'worker', installation.images), driverPod('outside', 'early', 'worker', installation.images)])
+        for (const object of late) await kube.create(object)
+        await until('a pod outside the mesh to start', async () => isReady(await kube.get('Pod', namespace('outside'), 'early')), 60_000)
+        await until('an Event that says why the other one does not', async () => {
+          const events = await kube.list('Event', namespace('garden'))
+          return events.some((event) => /waymark: the node agent did not answer/.test(String(event['message'])))
+        }, 60_000)
+        assert.equal(JSON.stringify((await kube.get('Pod', namespace('garden'), 'late'))['status']).includes('"started":true'), false)
+        // Longer than three probes take to fail.
+        await new Promise((resolve) => setTimeout(resolve, Math.max(0, 10_000 - (performance.now() - gone))))
+        for (const each of await podsOf(context, 'store')) assert.ok(isReady(each), each.metadata.name)
+        assert.deepEqual((await podsOf(context, 'store')).map((each) => restartsOf(each, 'app')), restartsBefore)
+        assert.equal((await kube.kubectl(['exec', '-n', namespace('store'), pod.name, '-c', 'app', '--', 'echo', 'still here'])).trim(), 'still here')
+      } finally {
+        goneMs = performance.now() - gone
+        await away(context, false)
+      }
+      const back = performance.now()
+      for (const sender of senders) {
+        const { held } = await (await driver('shop', sender)).until({ url: url('store', 'seen'), status: 200, withinMs: 60_000, fresh: true })
+        assert.ok(held, sender)
+      }
+      const backMs = performance.now() - back
+      await until('the pod that waited to run, captured', async () => isReady(await kube.get('Pod', namespace('garden'), 'late')), 90_000)
+      await allCaptured(context, ['garden'])
+      // What was refused never arrived, neither at the pod of the mesh nor at the one outside: there only what the stranger sent.
+      assert.deepEqual([await seenWith(context, ['store', 'seen'], key), await seenWith(context, ['outside', 'seer'], key)], [0, 20])
+      for (const { metadata } of late) await kube.remove('Pod', metadata.namespace, metadata.name, 0)
+      return `away for ${(goneMs / 1000).toFixed(1)} s; connections again ${(backMs / 1000).toFixed(1)} s after it was asked for`
+    },
+  },
+])
