@@ -58,6 +58,9 @@ describe('decide', () => {
   it('refuses unknown names, and unknown ports by naming the ports there are', () => {
     const name = decide(mesh, identity('shop'), 'nobody.books', 80)
     assert.equal(name.kind === 'refused' && name.reason, 'unknown-destination')
+    assert.equal(name.kind === 'refused' && name.detail, 'nobody.books is not a Service or a pod of this mesh')
+    const short = decide(mesh, identity('shop'), 'reviews', 80)
+    assert.equal(short.kind === 'refused' && short.detail, 'namespace shop has no Service reviews')
     const port = decide(mesh, identity('shop'), 'reviews.books', 81)
     assert.match(port.kind === 'refused' ? port.detail : '', /has no port 81; it has 80/)
   })

@@ -88,7 +88,8 @@ function decideOpen(index: DestinationIndex, caller: Identity, host: string, por
   if (service === undefined) {
     const workload = index.workloads.get(name)
     if (workload !== undefined) return { kind: 'workload', workload, address: name, port }
-    return { kind: 'refused', reason: 'unknown-destination', detail: `${host} is not a Service or a pod of this mesh` }
+    const detail = /[.:]/.test(host) ? `${host} is not a Service or a pod of this mesh` : `namespace ${caller.namespace} has no Service ${host}`
+    return { kind: 'refused', reason: 'unknown-destination', detail }
   }
   const servicePort = service.ports.find((each) => each.port === port)
   if (servicePort === undefined) {

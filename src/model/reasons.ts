@@ -26,7 +26,7 @@ export const reasons = {
   'unknown-destination': {
     status: 502, grpcStatus: grpc.unavailable, close: false,
     message: 'the destination is not a Service port or pod that this mesh knows',
-    advice: 'check the name, the namespace and the port: `waymark translate -f DIR` lists every Service',
+    advice: 'check the name, the namespace and the port: `kubectl get services -A` lists what there is, for a folder `waymark translate -f DIR`',
   },
   'no-configuration': {
     status: 503, grpcStatus: grpc.unavailable, close: true,

@@ -162,12 +162,12 @@ function noSuchPort(service: ServiceInfo, ref: ParentReference): string {
     return `Port ${ref.port} of Service ${service.key} is not TCP, and the mesh carries TCP only`
   }
   const wanted = [
-    ...(ref.port === undefined ? [] : [`port ${ref.port}`]),
-    ...(ref.sectionName === undefined ? [] : [`the port name ${ref.sectionName}`]),
-  ].join(' and ')
+    ...(ref.port === undefined ? [] : [`${ref.port}`]),
+    ...(ref.sectionName === undefined ? [] : [`named ${ref.sectionName}`]),
+  ].join(' ')
   const has = service.ports.map(({ name, port }) => (name === '' ? `${port}` : `${port} (${name})`)).join(', ')
   if (wanted === '') return `Service ${service.key} has no TCP port`
-  return `Service ${service.key} has no port with ${wanted}; it has ${has === '' ? 'no TCP port' : has}`
+  return `Service ${service.key} has no port ${wanted}; it has ${has === '' ? 'no TCP port' : has}`
 }
 
 function callers(level: 'producer' | 'consumer', routeNamespace: string): string {

@@ -33,6 +33,10 @@ export function judgeNamespaces({ resources }: Pick<LiveCluster, 'resources'>, {
   }
   const labelled: readonly KubernetesObject[] = [...Namespace.values(), ...Service.values(), ...Pod.values()]
   lines.push(...labelled.flatMap(misspelt))
+  for (const { metadata: { namespace = '', name }, spec: { gatewayClassName } } of Gateway.values()) {
+    if (gatewayClassName === waypointClass || suggest(gatewayClassName, [waypointClass]) === undefined) continue
+    lines.push(warning(`Gateway ${namespace}/${name} is of class ${gatewayClassName}, and this mesh looks after those of class ${waypointClass} only`, `perhaps gatewayClassName: ${waypointClass} is meant; nothing to do if the class is another controller's`))
+  }
   lines.push(...warnings.filter(({ ref }) => !routeKinds.includes(ref.kind)).map(({ ref, field, message, advice }) => warning(`${describeRef(ref)}${field === '' ? '' : ` ${field}`}: ${message}`, advice)))
   return lines.length > 0 ? lines : [ok(`${members.length === 0 ? 'no namespace is labelled as one of the mesh yet' : `${count(members.length, 'namespace')} of the mesh ${members.length === 1 ? 'has a waypoint' : 'have a waypoint each'}`}; no label is misspelt`)]
 }

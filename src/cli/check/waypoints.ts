@@ -73,7 +73,8 @@ function judgeWaypoint(waypoint: WaypointFacts, behind: Behind, isKnown: boolean
     ...pods.flatMap((pod) => judgeConfiguration(key, pod, behind.get(namespacedName(namespace, pod.name)))),
     ...pods.flatMap((pod) => judgePod(key, pod)),
   ]
-  return lines.length > 0 ? lines : [ok(`${key}: ${ready.length} of ${count(pods.length, 'pod')} are ready${isKnown ? ' and run the present configuration' : ''}`)]
+  const [are, run] = pods.length === 1 ? ['is', 'runs'] : ['are', 'run']
+  return lines.length > 0 ? lines : [ok(`${key}: ${ready.length} of ${count(pods.length, 'pod')} ${are} ready${isKnown ? ` and ${run} the present configuration` : ''}`)]
 }
 
 function judgeConfiguration(key: string, { namespace, name }: MeshPod, differing: readonly string[] | undefined): readonly Line[] {

@@ -234,6 +234,9 @@ const cases: readonly ClusterCase[] = [
       mesh.server.put(labelled('auto', { 'waymark.dev/waypoint': 'auto' }))
       mesh.server.put(labelled('typo', { 'waymark.dev/mehs': 'enabled' }))
       mesh.server.put(labelled('shop', { 'waymark.dev/mesh': 'enabled', 'istio.io/dataplane-mode': 'ambient' }))
+      for (const gatewayClassName of ['waypiont', 'istio-waypoint']) {
+        mesh.server.put({ apiVersion: 'gateway.networking.k8s.io/v1', kind: 'Gateway', metadata: { namespace: 'typo', name: gatewayClassName }, spec: { gatewayClassName, listeners: [] } })
+      }
     },
   },
   { file: 'status-fine.txt', start: startMesh, run: show() },
