@@ -54,6 +54,11 @@ export interface Capture {
 const heardMs = 3_000
 /** How long a certificate may take until listeners and rules come without one, milliseconds: what the pod sends is refused then. */
 const certificateMs = 5_000
+/**
+ * Between one step of leaving and the next, milliseconds: connections that were redirected to a listener are accepted before it is closed, for the kernel
+ * resets those that are not; and last bytes and ends have arrived before what translates them is taken away.
+ */
+const settleMs = 1_000
 /** How long connections of a pod that left may go on, milliseconds. */
 const lastMs = 600_000
 
@@ -98,12 +103,16 @@ export function openCapture(options: CaptureOptions): Capture {
     await pod.close()
   }
 
+  const settled = (): Promise<void> => new Promise((resolve) => void clock.after(settleMs, resolve))
+
   const takeBack = async (done: () => void): Promise<void> => {
     try {
       // New connections pass by; those that are there are still translated.
       await network.relax()
       rules = false
+      await settled()
       await pod.drain(lastMs)
+      await settled()
       if (!isGone()) await network.release()
     } catch (error) {
       options.onTrouble(`its rules could not be taken back: ${error instanceof Error ? error.message : String(error)}`)

@@ -131,6 +131,12 @@ describe('createManager', () => {
     assert.deepEqual(done, [])
     assert.deepEqual(reports.at(-1), {})
     clock.advance(5_000)
+    // Listeners stay for what was redirected and is not accepted yet, the table for the last bytes of what they took.
+    for (const pause of [900, 1_000, 1_000]) {
+      await settle()
+      assert.deepEqual(done, ['relax a'])
+      clock.advance(pause)
+    }
     await settle()
     assert.deepEqual(done.slice(0, 2), ['relax a', 'release a'])
     assert.deepEqual(held, ['+a', '-a'])

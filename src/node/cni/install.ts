@@ -94,11 +94,13 @@ export function installPlugin({ configurations, binaries, directoryOnNode, log, 
 
   const begin = (): void => {
     try {
-      watcher ??= watch(configurations, { persistent: false }, ensure)
-      watcher.on('error', () => {
-        watcher?.close()
-        watcher = undefined
-      })
+      if (watcher === undefined) {
+        watcher = watch(configurations, { persistent: false }, ensure)
+        watcher.on('error', () => {
+          watcher?.close()
+          watcher = undefined
+        })
+      }
     } catch {
       // Not there yet: the poll does without.
     }
