@@ -63,7 +63,8 @@ describe('createIdentities', () => {
   })
   afterEach(async () => {
     for (const each of opened.splice(0)) each.close()
-    await rm(directory, { recursive: true })
+    // What is kept may still be on its way to the disk.
+    await rm(directory, { recursive: true, maxRetries: 20, retryDelay: 50 })
   })
 
   it('asks once for a service account, however many of its pods there are', async () => {
