@@ -17,6 +17,7 @@ import { listenHbone } from './hbone-server.ts'
 import type { HboneServer, HboneServerOptions, IncomingTunnel } from './hbone-server.ts'
 import type { HboneClientLimits } from './hbone-session.ts'
 import { listenTcp, testMesh } from './testing/mesh.ts'
+import { retiringEvent } from './tunnel.ts'
 import { relay } from './testing/relay.ts'
 
 const mesh = testMesh()
@@ -223,8 +224,18 @@ describe('createHboneClient', () => {
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
     assert.equal(client.stats().sessions, 1)
-    await turn(clock, 10_000, (async () => { while (server.sessions() > 0) await new Promise(setImmediate) })())
+    await turn(clock, 10_000, (async () => { while (server.sessions() > 0 || client.stats().sessions > 0) await new Promise(setImmediate) })())
     assert.equal(client.stats().sessions, 0)
+  })
+
+  it('tells a tunnel when its session takes no others, and lets it go on', async () => {
+    const server = await listen()
+    const tunnel = await dialler().connect(to(server.address.port))
+    const told = once(tunnel, retiringEvent)
+    const drained = server.drain()
+    await told
+    await echo(tunnel, 'still here')
+    await drained
   })
 
   it('never fails a tunnel because a pooled session is on its way down', async () => {

@@ -9,6 +9,7 @@ import { HboneError } from './errors.ts'
 import { verifyPeer } from './peer.ts'
 import type { VerifiedPeer } from './peer.ts'
 import { at, reasonHeader, sessionOptions, sessionWindowBytes, trueEnds, watchLiveness } from './session.ts'
+import { retiringEvent } from './tunnel.ts'
 
 export interface HboneClientLimits {
   /** Tunnels in one session, if the peer allows as many; more need another session. */
@@ -68,6 +69,7 @@ export function openSession({ socket, context, wanted, clock, limits, onGone }: 
   let http2: ClientHttp2Session | undefined
   let reserved = 0
   let bulk = 0
+  const tunnels = new Set<ClientHttp2Stream>()
   let goawayLastId = Infinity
   let cancelIdle: Cancel = () => {}
   let cancelExpiry: Cancel = () => {}
@@ -96,6 +98,7 @@ export function openSession({ socket, context, wanted, clock, limits, onGone }: 
     phase = 'retired'
     cancelIdle()
     http2?.close()
+    for (const tunnel of [...tunnels]) tunnel.emit(retiringEvent)
   }
   const startIdle = (): void => {
     cancelIdle()
@@ -207,6 +210,8 @@ export function openSession({ socket, context, wanted, clock, limits, onGone }: 
         const status = answer[':status'] ?? 0
         if (status === 200) {
           settle()
+          tunnels.add(stream)
+          stream.once('close', () => tunnels.delete(stream))
           resolve(stream)
           return
         }

@@ -22,6 +22,12 @@ interface ResettableStream extends Duplex {
 }
 
 /**
+ * Emitted by a tunnel of `HboneClient` whose session takes no others any more: the peer is about to end, or a certificate is. It goes on, but not for long:
+ * whoever keeps it for later use should not.
+ */
+export const retiringEvent = 'retiring'
+
+/**
  * Cuts `stream` so that the other end sees a reset (TCP RST, RST_STREAM), never a clean end.
  * `Http2Stream.close(code)` must not be used for this: it sends END_STREAM before RST_STREAM, and a truncated answer looks complete.
  */

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../src/kit/clock.ts'
-import { reset } from '../../src/transport/tunnel.ts'
+import { reset, retiringEvent } from '../../src/transport/tunnel.ts'
 import type { BodyLength, HeaderList } from '../exchange.ts'
 import type { UpstreamFailure } from '../upstream.ts'
 import { BodyDecoder } from './body.ts'
@@ -16,6 +16,8 @@ export interface LinkOwner {
   readonly responseLimits: HeadLimits
   /** The connection finished a request cleanly and can take the next. */
   readonly released: (link: Http1Link) => void
+  /** The connection takes no request any more. Called only while it carries none; else it is `released` as always. */
+  readonly retiring: (link: Http1Link) => void
   /** The connection is gone or is somebody else's now. */
   readonly lost: (link: Http1Link) => void
 }
@@ -36,6 +38,8 @@ export class Http1Link implements TryLink {
   idleSinceMs: number
   /** Whether it can take a request. */
   usable = true
+  /** Whether it takes no request after the present one: what carries it is about to end. */
+  retiring = false
   private readonly stream: Duplex
   private readonly owner: LinkOwner
   private readonly writer: MessageWriter
@@ -67,6 +71,10 @@ export class Http1Link implements TryLink {
     stream.on('drain', this.onDrain)
     stream.on('error', this.onError)
     stream.on('close', this.onClose)
+    stream.once(retiringEvent, () => {
+      this.retiring = true
+      if (this.current === undefined && this.usable) this.owner.retiring(this)
+    })
     if (stream.destroyed) this.usable = false
   }
 

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream'
 import { systemClock } from '../../src/kit/clock.ts'
 import type { Clock } from '../../src/kit/clock.ts'
 import { fakeClock } from '../../src/kit/testing/fake-clock.ts'
+import { retiringEvent } from '../../src/transport/tunnel.ts'
 import { DialError } from '../upstream.ts'
 import type { Dial, PoolLimits, UpstreamHead, UpstreamPool } from '../upstream.ts'
 import { createHttp1Pool } from './pool.ts'
@@ -57,6 +58,30 @@ async function answerOf(bytes: string, head: Partial<UpstreamHead> = {}, end = f
 
 describe('an HTTP/1.1 pool', () => {
   afterEach(closeAll)
+
+  it('takes no further request on a connection whose carrier retires: what is in flight is answered, what is idle ends', async () => {
+    let answer = (): void => {}
+    const up = await origin((socket) => (answer = () => void socket.write(ok)))
+    const dialled: net.Socket[] = []
+    const dial = dialTo(up.port)
+    const pool = poolTo(async () => {
+      const socket = await dial()
+      dialled.push(socket)
+      return socket
+    })
+    const busy = send(pool)
+    await eventually(() => up.text[0]?.endsWith('\r\n\r\n') === true)
+    dialled[0]?.emit(retiringEvent)
+    answer()
+    assert.equal((await busy.outcome).status, 200)
+    const next = send(pool)
+    await eventually(() => up.text[1]?.endsWith('\r\n\r\n') === true)
+    answer()
+    assert.equal((await next.outcome).status, 200)
+    dialled[1]?.emit(retiringEvent)
+    await eventually(() => dialled.every((socket) => socket.destroyed))
+    assert.equal(up.sockets.length, 2)
+  })
 
   describe('writes a request', () => {
     const heads: readonly (readonly [rule: string, head: Partial<UpstreamHead>, expected: string])[] = [

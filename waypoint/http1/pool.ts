@@ -94,7 +94,7 @@ class Http1Pool implements UpstreamPool, LinkOwner, TryOwner {
 
   /** The connection finished a request cleanly and can take the next. */
   released(link: Http1Link): void {
-    if (link.usable && this.clock.now() - link.createdMs < this.limits.maxAgeMs) {
+    if (link.usable && !link.retiring && this.clock.now() - link.createdMs < this.limits.maxAgeMs) {
       const next = this.pending.shift()
       if (next !== undefined) {
         next.run(link)
@@ -108,6 +108,11 @@ class Http1Pool implements UpstreamPool, LinkOwner, TryOwner {
       }
     }
     link.close()
+  }
+
+  /** Only one that is idle: one that was just dialled is about to get its request. */
+  retiring(link: Http1Link): void {
+    if (this.idle.includes(link)) link.close()
   }
 
   /** The connection is gone or is somebody else's now. */

@@ -2,6 +2,7 @@ import { connect, constants } from 'node:http2'
 import type { ClientHttp2Session, ClientHttp2Stream, ClientSessionOptions } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { Cancel, Clock } from '../../src/kit/clock.ts'
+import { retiringEvent } from '../../src/transport/tunnel.ts'
 import type { UpstreamFailure } from '../upstream.ts'
 import { sessionConnection } from './uncoupled.ts'
 
@@ -104,6 +105,7 @@ export class UpstreamSession {
       this.#graceTimer?.()
       if (!duplex.destroyed) duplex.destroy()
     })
+    connectionStream.once(retiringEvent, () => this.retire())
     // A connection whose other half has ended can complete nothing; sockets that allow half-open ones would keep it.
     duplex.once('end', () => setImmediate(() => this.destroy('the endpoint ended the connection')))
   }
