@@ -3,6 +3,7 @@ import { install } from '../../src/model/install.ts'
 import { agentPods } from '../lib/agents.ts'
 import { allCaptured, arrived, capturedPlace, locationOf, marked, onePod, podsOf, senders } from '../lib/captured.ts'
 import { defineCases, type Case, type Context } from '../lib/case.ts'
+import { throughPortForward } from '../lib/forward.ts'
 import { backend, driverPod, echo, parent, route, service } from '../lib/manifests.ts'
 import { processOf, restartsOf, signalProcess } from '../lib/nodes.ts'
 import type { KubeObject } from '../lib/objects.ts'
@@ -110,13 +111,18 @@ export const cases = defineCases([
   },
   {
     ...captured,
-    name: 'captured: no agent: pods of the mesh are refused and do not start, nothing leaks, probes and exec pass, and others notice nothing',
-    features: ['node agent', 'fail closed', 'probes', 'exec', 'CNI plugin'],
+    name: 'captured: no agent: pods of the mesh are refused and do not start, nothing leaks, probes, exec and port-forward pass, and others notice nothing',
+    features: ['node agent', 'fail closed', 'probes', 'exec', 'port-forward', 'CNI plugin'],
     manifests: [service('outside', 'seer', { app: 'witness' }), service('store', 'seen', echo.v1)],
     limitSeconds: 240,
     run: async (context) => {
-      const { kube, namespace, url, driver, placed, until, installation } = context
+      const { kube, namespace, url, driver, placed, until, installation, signal } = context
       await allCaptured(context, ['store', 'shop', 'garden'])
+      // kube-proxy, too, takes a moment to know a Service.
+      for (const target of [url('store', 'seen'), url('outside', 'seer')]) {
+        const { held } = await (await driver('outside', 'stranger')).until({ url: target, status: 200, withinMs: 20_000, fresh: true })
+        assert.ok(held, target)
+      }
       const witness = await onePod(context, 'outside', 'app=witness')
       const pod = await onePod(context, 'store', 'version=v1')
       const key = 'no-agent'
@@ -150,6 +156,8 @@ export const cases = defineCases([
         await new Promise((resolve) => setTimeout(resolve, Math.max(0, 10_000 - (performance.now() - gone))))
         for (const each of await podsOf(context, 'store')) assert.ok(isReady(each), each.metadata.name)
         assert.deepEqual((await podsOf(context, 'store')).map((each) => restartsOf(each, 'app')), restartsBefore)
+        const forwarded = await throughPortForward(kube, namespace('store'), pod.name, 8080, 'GET /forwarded HTTP/1.0\r\n\r\n', signal)
+        assert.match(forwarded, /^HTTP\/1\.1 200 OK\r\n[^]*"path":"\/forwarded"/)
         assert.equal((await kube.kubectl(['exec', '-n', namespace('store'), pod.name, '-c', 'app', '--', 'echo', 'still here'])).trim(), 'still here')
       } finally {
         goneMs = performance.now() - gone
