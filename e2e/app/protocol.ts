@@ -22,6 +22,11 @@ export interface RequestsSpec {
   readonly brief?: boolean
   /** A connection for each request; by default connections are kept alive. */
   readonly fresh?: boolean
+  /**
+   * Sends once more what met the end of a connection that was kept, before a byte of its answer, as curl, Go and browsers do: a server that closes an idle
+   * connection can not know that a request is on its way.
+   */
+  readonly resend?: boolean
 }
 
 /** What the application saw of a request, and who it was. */
@@ -48,6 +53,8 @@ export interface Reply {
   /** `x-waypoint-reason`: the mesh gave this answer, not the application. */
   readonly reason?: string
   readonly error?: string
+  /** It is the answer to the second attempt, see `resend`. */
+  readonly resent?: true
   readonly pod?: string
   readonly version?: string
   readonly headers?: Readonly<Record<string, readonly string[]>>
@@ -92,6 +99,8 @@ export interface LoadResult {
   /** Everything that is not 2xx or 3xx: the first 50, and how many in all. */
   readonly failures: readonly { readonly atMs: number; readonly status: number; readonly reason?: string; readonly error?: string; readonly pod?: string }[]
   readonly failed: number
+  /** Sent once more, see `resend`. */
+  readonly resent: number
   /** Milliseconds. */
   readonly latency: { readonly p50: number; readonly p90: number; readonly p99: number; readonly max: number }
   /** Milliseconds between the first and the last request. */

@@ -3,7 +3,7 @@ import type { LoadResult } from '../app/protocol.ts'
 import type { Load } from './client.ts'
 import { withoutFailure } from './steady.ts'
 
-const good: LoadResult = { sent: 3, statuses: { 200: 3 }, pods: {}, failures: [], failed: 0, latency: { p50: 1, p90: 1, p99: 1, max: 1 }, lastedMs: 30 }
+const good: LoadResult = { sent: 3, statuses: { 200: 3 }, pods: {}, failures: [], failed: 0, resent: 0, latency: { p50: 1, p90: 1, p99: 1, max: 1 }, lastedMs: 30 }
 
 /** A client whose load ends as told. */
 function client(done: Promise<LoadResult>, stopped: LoadResult): { readonly load: () => Promise<Load> } {

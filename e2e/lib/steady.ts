@@ -52,6 +52,7 @@ export async function withoutFailure<T>(what: string, from: Pick<Client, 'load'>
   return { result, load, told }
 }
 
-function tell(what: string, { sent, failed, latency, statuses }: LoadResult): string {
-  return `${what}: ${sent} requests, ${failed} failed${failed === 0 ? '' : ` ${JSON.stringify(statuses)}`}, p50 ${latency.p50} ms, p99 ${latency.p99} ms`
+function tell(what: string, { sent, failed, resent, latency, statuses }: LoadResult): string {
+  const again = resent === 0 ? '' : `, ${resent} sent again`
+  return `${what}: ${sent} requests, ${failed} failed${failed === 0 ? '' : ` ${JSON.stringify(statuses)}`}${again}, p50 ${latency.p50} ms, p99 ${latency.p99} ms`
 }

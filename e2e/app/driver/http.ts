@@ -23,6 +23,10 @@ export async function request(spec: RequestsSpec): Promise<Reply> {
     const timer = setTimeout(() => sent.destroy(new Error(`no answer within ${spec.timeoutMs ?? 15_000} ms`)), spec.timeoutMs ?? 15_000)
     sent.on('error', (error: NodeJS.ErrnoException) => {
       clearTimeout(timer)
+      if (spec.resend === true && sent.reusedSocket && error.code === 'ECONNRESET') {
+        void request({ ...spec, resend: false }).then((reply) => done({ ...reply, resent: true }))
+        return
+      }
       done({ status: 0, error: error.code === undefined ? error.message : `${error.code}: ${error.message}` })
     })
     sent.on('response', (answer) => {

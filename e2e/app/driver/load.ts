@@ -15,10 +15,12 @@ export async function load(spec: LoadSpec, stopped: AbortSignal): Promise<LoadRe
   const failures: LoadResult['failures'][number][] = []
   const latencies: number[] = []
   let failed = 0
+  let resent = 0
   let sent = 0
   const inFlight = new Set<Promise<void>>()
 
   const judge = (reply: Reply, atMs: number): void => {
+    if (reply.resent === true) resent++
     statuses[reply.status] = (statuses[reply.status] ?? 0) + 1
     if (reply.pod !== undefined) pods[reply.pod] = (pods[reply.pod] ?? 0) + 1
     if (reply.status >= 200 && reply.status < 400) return
@@ -45,5 +47,5 @@ export async function load(spec: LoadSpec, stopped: AbortSignal): Promise<LoadRe
   await Promise.all(inFlight)
   latencies.sort((a, b) => a - b)
   const at = (fraction: number): number => Math.round((latencies[Math.min(latencies.length - 1, Math.ceil(fraction * latencies.length) - 1)] ?? 0) * 100) / 100
-  return { sent, statuses, pods, failures, failed, latency: { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) }, lastedMs }
+  return { sent, statuses, pods, failures, failed, resent, latency: { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1) }, lastedMs }
 }
