@@ -111,7 +111,7 @@ export const reasons = {
   'no-certificate': {
     status: 503, grpcStatus: grpc.unavailable, close: true,
     message: 'there is no valid certificate for this workload, and nothing that needs one goes out without',
-    advice: 'check that the node\'s agent reaches a controller: its readiness page names the workloads that wait for a certificate',
+    advice: 'check that the node\'s agent reaches a controller: its log names the workloads that wait for a certificate, and its page /identities those that have one',
   },
   'direct-hit': {
     status: 0, grpcStatus: grpc.unavailable, close: true,

@@ -42,7 +42,6 @@ export interface Capture {
   readonly state: () => 'waiting' | 'captured' | 'leaving'
   /** Whether the pod's traffic can not pass by the agent. */
   readonly inForce: () => boolean
-  readonly addresses: () => readonly string[]
   readonly stats: () => PodStats
   /** Takes nothing new and waits for what there is; the rules stay. */
   readonly drain: (deadlineMs: number) => Promise<void>
@@ -160,7 +159,6 @@ export function openCapture(options: CaptureOptions): Capture {
     },
     state: () => (phase !== 'here' ? 'leaving' : rules && certified ? 'captured' : 'waiting'),
     inForce: () => rules,
-    addresses: network.addresses,
     stats: pod.stats,
     drain: async (deadlineMs) => {
       if (phase === 'gone') return

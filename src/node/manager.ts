@@ -99,14 +99,38 @@ export function createManager(options: ManagerOptions): Manager {
   /** By uid, the workloads of this node. */
   let workloads: ReadonlyMap<string, WorkloadEntry> = new Map()
   let reported = ''
+  /** Addresses that the node may reach, as they were told last. */
+  let told: string | undefined
   let reporting = false
   let closing = false
 
   const captures = (): readonly Capture[] => [...known.values()].flatMap(({ capture }) => capture ?? [])
   const wanted = (uid: string): boolean => workloads.get(uid)?.capture === true
 
-  const tellNode = (extra: readonly string[] = []): Promise<void> =>
-    options.letNodeReach([...new Set([...known.values()].flatMap(({ capture, sandbox }) => (capture === undefined ? [] : [...sandbox.addresses, ...capture.addresses()])).concat(extra))].sort())
+  /**
+   * As the node and the API server know them, never as the pod says: it could give itself the address of something that the node needs. Pods that shall
+   * be captured and can not be are among them, for an earlier agent's rules may be in force there.
+   */
+  const reachable = (): readonly string[] => {
+    const all = [...known].flatMap(([uid, { capture, sandbox }]) => {
+      if (capture === undefined && !wanted(uid)) return []
+      return sandbox.addresses.length > 0 ? sandbox.addresses : (workloads.get(uid)?.addresses ?? [])
+    })
+    return [...new Set(all)].sort()
+  }
+  const tellNode = (): Promise<void> => {
+    const addresses = reachable()
+    told = addresses.join()
+    return options.letNodeReach(addresses)
+  }
+  /** Addresses come to be known after the rules: a pod has none when it is admitted. */
+  const tellNodeOfChanges = (): void => {
+    if (captures().length === 0 || closing || reachable().join() === told) return
+    tellNode().catch((error: unknown) => {
+      told = undefined
+      log(`the node's own rules: ${adviceOf(error)}`)
+    })
+  }
 
   const changed = (): void => {
     for (const wake of [...waiters]) wake()
@@ -218,6 +242,7 @@ export function createManager(options: ManagerOptions): Manager {
       for (const entry of next.values()) if (entry.kind === 'workload' && entry.node === node && entry.uid !== undefined) mine.set(entry.uid, entry)
       workloads = mine
       for (const uid of known.keys()) decide(uid)
+      tellNodeOfChanges()
       changed()
     },
     see: (sandboxes) => {
@@ -228,6 +253,7 @@ export function createManager(options: ManagerOptions): Manager {
         add(sandbox)
       }
       for (const [uid, one] of [...known]) if (!present.has(uid)) forget(uid, one)
+      tellNodeOfChanges()
       changed()
     },
     admit: async (sandbox, patienceMs) => {
