@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { editedKeys } from '../model/edited.ts'
 import type { Entry, EntryKey } from '../model/entries.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import type { Subscriber } from './slice.ts'
@@ -227,6 +228,14 @@ function attempt(work: () => void, failures: unknown[]): void {
 /** What `snapshot` changes of `current`, which equals `given`. Entries that are deeply equal stay the objects that they were. */
 function changesTo(snapshot: Snapshot, given: Snapshot | undefined, current: Snapshot): readonly EntryChange[] {
   const changes: EntryChange[] = []
+  const edits = given === undefined ? undefined : editedKeys(given, snapshot)
+  if (edits !== undefined) {
+    for (const key of edits) {
+      const [before, after] = [current.get(key), snapshot.get(key)]
+      if (before !== after && !isDeepStrictEqual(before, after)) changes.push({ key, before, after })
+    }
+    return changes
+  }
   let kept = 0
   // Both are mostly in the same order: going along saves looking most keys up.
   const along = (given ?? current).entries()

@@ -27,6 +27,15 @@ export function sameItems(a: readonly unknown[], b: readonly unknown[]): boolean
   return a.length === b.length && a.every((item, at) => item === b[at])
 }
 
+/** Gives the list that it gave last in place of one that has the very same items. */
+export function createSameList<Item>(): (now: readonly Item[]) => readonly Item[] {
+  let before: readonly Item[] = []
+  return (now) => {
+    if (!sameItems(before, now)) before = now
+    return before
+  }
+}
+
 /** `now`, or the equal value of `before` in its place, for each key. */
 export function keepEqual<Value>(before: ReadonlyMap<string, Value>, now: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> {
   return new Map([...now].map(([key, value]) => {
@@ -185,9 +194,10 @@ export function createListReading<Key extends WeakKey, View extends Lookups, Val
 ): (items: readonly Key[], view: View, basis: readonly unknown[], isTouched?: (item: Key) => boolean) => readonly Value[] {
   const read = createReading(compute, keep)
   let last: { readonly items: readonly Key[]; readonly values: readonly Value[]; readonly basis: readonly unknown[] } = { items: [], values: [], basis: [] }
-  return (items, view, basis, isTouched = () => false) => {
+  return (items, view, basis, isTouched) => {
     const same = sameItems(last.basis, basis)
-    const values = items.map((item, at) => (same && item === last.items[at] && !isTouched(item) ? (last.values[at] as Value) : read(item, view)))
+    if (same && items === last.items && isTouched === undefined) return last.values
+    const values = items.map((item, at) => (same && item === last.items[at] && isTouched?.(item) !== true ? (last.values[at] as Value) : read(item, view)))
     last = { items, basis, values: sameItems(values, last.values) ? last.values : values }
     return last.values
   }

@@ -5,7 +5,7 @@ import type { EntryKey } from '../../model/entries.ts'
 import { namespacedName } from '../../model/refs.ts'
 import type { Warning } from '../../model/status.ts'
 import { createJudge, type JudgedRoute } from '../judge.ts'
-import { createGrouping, createListReading, createSorting, keepEqual, keepLast, keepMap, type Sorted } from '../memo.ts'
+import { createGrouping, createListReading, createSorting, keepEqual, keepLast, keepMap, sameItems, type Sorted } from '../memo.ts'
 import { createMerger, type Tables } from '../merge.ts'
 import type { Mesh } from '../mesh.ts'
 import { compareAge, compareNames, compareText } from '../order.ts'
@@ -31,7 +31,11 @@ export function createRouteStage(): (resources: ResourceSet, services: Services,
   const sort = createRouteSort()
   const merge = createMerger()
   const readLabels = createLabelStage()
+  let last: { readonly inputs: readonly unknown[]; readonly routes: Routes } | undefined
   return (resources, services, { gateways, serving }) => {
+    const { HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, ReferenceGrant, Namespace } = resources
+    const inputs = [HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, ReferenceGrant, Namespace, services.byKey, services.parents, gateways, serving]
+    if (last !== undefined && sameItems(last.inputs, inputs)) return { ...last.routes, changedTables: new Set() }
     const grants = groupGrants(resources.ReferenceGrant)
     const labels = readLabels(resources.Namespace)
     const mesh: Mesh = {
@@ -49,7 +53,8 @@ export function createRouteStage(): (resources: ResourceSet, services: Services,
     const judged = judge(routes, mesh, [services.byKey, services.parents, gateways, serving, labels, grants])
     const { tables, changed } = merge(judged, (namespace) => serving.get(namespace)?.key, serving)
     const inNameOrder = byName.map((at) => judged[at]).filter((one) => one !== undefined)
-    return { inNameOrder, tables, changedTables: changed, warnings: judged.flatMap(({ warnings }) => warnings) }
+    last = { inputs, routes: { inNameOrder, tables, changedTables: changed, warnings: judged.flatMap(({ warnings }) => warnings) } }
+    return last.routes
   }
 }
 

@@ -1,13 +1,14 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Pod } from '../../api/core.ts'
 import type { ResourceSet } from '../../api/resources.ts'
+import { edited } from '../../model/edited.ts'
 import { entryKey, speakersKey, type Entry, type EntryKey, type ServiceEntry, type WorkloadEntry } from '../../model/entries.ts'
 import { namespacedName } from '../../model/refs.ts'
 import type { Snapshot } from '../../model/snapshot.ts'
 import type { Warning } from '../../model/status.ts'
 import { endpointsEntry, sliceWarnings, type EndpointsView } from '../endpoints.ts'
 import { meshLabel } from '../labels.ts'
-import { createListReading, createReading, createSorting, keepEqual, keepLast, keepMap, perObject, sameItems } from '../memo.ts'
+import { createListReading, createReading, createSameList, createSorting, keepEqual, keepLast, keepMap, perObject } from '../memo.ts'
 import { tableEntry, type Table, type Tables } from '../merge.ts'
 import type { FixedOptions } from '../options.ts'
 import { compareNames, compareText } from '../order.ts'
@@ -112,11 +113,7 @@ function createJoin(): (sections: readonly (readonly Pair[])[]) => Snapshot {
       return snapshot
     }
     const real = changes.map((pair): Pair => [pair[0], kept(pair)]).filter(([key, entry]) => snapshot.get(key) !== entry)
-    if (real.length > 0) {
-      const next = new Map(snapshot)
-      for (const [key, entry] of real) next.set(key, entry)
-      snapshot = next
-    }
+    if (real.length > 0) snapshot = edited(snapshot, real)
     return snapshot
   }
 }
@@ -161,13 +158,16 @@ type EndpointsSection = (
 ) => { readonly pairs: readonly Pair[]; readonly warnings: readonly Warning[] }
 
 function createEndpointsSection(fixed: FixedOptions): EndpointsSection {
-  const read = createReading((service: ServiceInfo, view: EndpointsView) => ({
+  const read = createListReading((service: ServiceInfo, view: EndpointsView) => ({
     pair: pairOf(endpointsEntry(service, view, fixed)),
     warnings: sliceWarnings(service, view.slices(service.key)),
   }))
+  let before: AddressSources['slices'] = new Map()
   return keepLast((services, slices, pods, members) => {
     const view: EndpointsView = { slices: (service) => slices.get(service) ?? none, pod: (key) => pods.get(key), inMesh: (namespace) => members.has(namespace) }
-    const results = services.map((service) => read(service, view))
+    const old = before
+    before = slices
+    const results = read(services, view, [pods, members], ({ key }) => slices.get(key) !== old.get(key))
     return { pairs: results.map(({ pair }) => pair).filter((pair) => pair !== undefined), warnings: results.flatMap(({ warnings }) => warnings) }
   })
 }
@@ -223,10 +223,6 @@ function pairOf(entry: Entry | undefined): Pair | undefined {
 
 /** Leaves out what is no entry; the same entries are the same list. */
 function createKeeping(): (pairs: readonly (Pair | undefined)[]) => readonly Pair[] {
-  let before: readonly Pair[] = []
-  return (pairs) => {
-    const now = pairs.filter((pair) => pair !== undefined)
-    if (!sameItems(before, now)) before = now
-    return before
-  }
+  const keep = createSameList<Pair>()
+  return (pairs) => keep(pairs.filter((pair) => pair !== undefined))
 }
