@@ -3,6 +3,7 @@ import type { KubeClient } from '../kube/client.ts'
 import type { KubeObject } from '../kube/object.ts'
 import { collectionPath, pathInfo } from '../kube/paths.ts'
 import { gatewayNameLabel, managedBy, managedByLabel } from '../model/install.ts'
+import { createGone } from '../sources/kube/gone.ts'
 import { listWatch, type ListWatch } from '../sources/kube/list-watch.ts'
 import type { WatchObserver } from '../sources/kube/observer.ts'
 import { asObject } from '../sources/kube/trim.ts'
@@ -47,6 +48,7 @@ export interface Made {
 export function watchMade({ client, clock, random, observer, onChange }: MadeOptions): Made {
   /** By `kind namespace/name`. */
   const objects = new Map<string, KubeObject>()
+  const gone = createGone()
   const put = (object: KubeObject): void => {
     const id = idOf(object)
     const known = objects.get(id)
@@ -75,7 +77,10 @@ export function watchMade({ client, clock, random, observer, onChange }: MadeOpt
           // What has our labels and another name was labelled by somebody else, and is not ours to delete.
           if (gatewayOf(object) !== object.metadata.name) continue
           if (change.kind === 'put') put(object)
-          else remove(object)
+          else {
+            gone.add(object.metadata.uid)
+            remove(object)
+          }
           touched.add(keyOf(object))
         }
         for (const gateway of touched) onChange(gateway)
@@ -92,7 +97,11 @@ export function watchMade({ client, clock, random, observer, onChange }: MadeOpt
     get: (kind, key) => objects.get(`${kind} ${key}`),
     of: (gateway) => [...objects.values()].filter((object) => keyOf(object) === gateway),
     gateways: () => new Set([...objects.values()].map(keyOf)),
-    wrote: put,
+    wrote: (object) => {
+      if (!gone.has(object.metadata.uid)) put(object)
+      // Somebody deleted it before the answer came: it is to be made anew.
+      else onChange(keyOf(object))
+    },
     removed: remove,
     synced: () => watches.every((watch) => watch.synced()),
     problem: () => {

@@ -4,6 +4,7 @@ import type { KubeClient } from '../../kube/client.ts'
 import { isStatus } from '../../kube/errors.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { configLabel, install, managedBy, managedByLabel } from '../../model/install.ts'
+import { createGone } from '../../sources/kube/gone.ts'
 import { listWatch } from '../../sources/kube/list-watch.ts'
 import type { WatchObserver } from '../../sources/kube/observer.ts'
 import { isOlder } from '../../sources/kube/wire.ts'
@@ -61,6 +62,7 @@ export function createBundleWriter(options: BundleWriterOptions): BundleWriter {
   const random = options.random ?? Math.random
   /** By namespace, as the watch or an answer to a write showed it last. */
   const present = new Map<string, KubeObject>()
+  const gone = createGone()
   const troubles = new Map<string, Trouble>()
   const dirty = new Set<string>()
   const retries = new Map<string, Cancel>()
@@ -164,8 +166,8 @@ export function createBundleWriter(options: BundleWriterOptions): BundleWriter {
 
   /** Answers to writes and events of the watch come in any order. */
   const take = (object: KubeObject): void => {
-    const { namespace = '', resourceVersion = '' } = object.metadata
-    if (!isOlder(resourceVersion, present.get(namespace)?.metadata.resourceVersion ?? '')) present.set(namespace, object)
+    const { namespace = '', resourceVersion = '', uid } = object.metadata
+    if (!gone.has(uid) && !isOlder(resourceVersion, present.get(namespace)?.metadata.resourceVersion ?? '')) present.set(namespace, object)
   }
 
   /** @param problem undefined: all is well */
@@ -193,7 +195,10 @@ export function createBundleWriter(options: BundleWriterOptions): BundleWriter {
         const { name, namespace } = change.kind === 'put' ? change.object.metadata : change.previous.metadata
         if (name !== install.bundleConfigMap || namespace === undefined) continue
         if (change.kind === 'put') take(change.object)
-        else present.delete(namespace)
+        else {
+          gone.add(change.previous.metadata.uid)
+          present.delete(namespace)
+        }
         touched.add(namespace)
       }
       if (wanted !== undefined && mayWrite()) for (const namespace of touched) judge(namespace)
