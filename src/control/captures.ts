@@ -49,6 +49,8 @@ export function createCaptureWriter({ client, clock, random = Math.random, recor
   const busy = new Set<string>()
   const failures = new Map<string, { readonly count: number; waiting: boolean; readonly cancel: Cancel }>()
   const told = new Map<string, string>()
+  /** What was looked at when nothing was to be done: thousands of pods need no second look because an endpoint changed. */
+  let settled: readonly unknown[] | undefined
   const idle = createIdle(() => atWork === 0 && cancelGather === undefined && [...wanted.keys()].every((uid) => failures.get(uid)?.waiting === true))
   // Asked through a function because it changes across awaits.
   const mayWrite = (): boolean => active && !closed
@@ -57,7 +59,14 @@ export function createCaptureWriter({ client, clock, random = Math.random, recor
     cancelGather = undefined
     if (newest === undefined || !mayWrite()) return
     const { resources, acknowledgements } = newest
-    const actions = planCaptures(resources.Pod, (namespace) => isMeshNamespace(resources, namespace), readReports(acknowledgements))
+    const reports = [...acknowledgements]
+    const looked = [resources.Pod, resources.Namespace, ...reports.map(({ captures }) => captures)]
+    if (looked.length === settled?.length && looked.every((each, at) => each === settled?.[at])) {
+      idle.check()
+      return
+    }
+    const actions = planCaptures(resources.Pod, (namespace) => isMeshNamespace(resources, namespace), readReports(reports))
+    settled = actions.length === 0 ? looked : undefined
     wanted.clear()
     const problems = new Map<string, string>()
     for (const { pod, annotate, problem } of actions) {

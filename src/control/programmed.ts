@@ -51,10 +51,19 @@ export function programmed(
   return { ready, behind }
 }
 
+/** What was found among pods: they are many, and of most changes none is about them. */
+const found = new WeakMap<ResourceSet['Pod'], ReadonlyMap<NamespacedName, readonly Pod[]>>()
+
 /** The pods of each waypoint, by `namespace/name` of its Gateway. */
-export function waypointPods(resources: ResourceSet): ReadonlyMap<NamespacedName, readonly Pod[]> {
+export function waypointPods({ Pod }: ResourceSet): ReadonlyMap<NamespacedName, readonly Pod[]> {
+  const known = found.get(Pod) ?? podsByWaypoint(Pod)
+  found.set(Pod, known)
+  return known
+}
+
+function podsByWaypoint(all: ResourceSet['Pod']): ReadonlyMap<NamespacedName, readonly Pod[]> {
   const pods = new Map<NamespacedName, Pod[]>()
-  for (const pod of resources.Pod.values()) {
+  for (const pod of all.values()) {
     const gateway = pod.metadata.labels?.[gatewayNameLabel]
     if (gateway === undefined) continue
     const key = namespacedName(pod.metadata.namespace ?? '', gateway)

@@ -90,6 +90,9 @@ const conflictPause = { baseMs: 20, maxMs: 5_000 }
 const failurePause = { baseMs: 250, maxMs: 30_000 }
 const refusedPause = { baseMs: 30_000, maxMs: 300_000 }
 
+/** Kinds of objects that have a status of ours. */
+const statusKinds = ['GatewayClass', 'Gateway', 'HTTPRoute', 'GRPCRoute', 'TLSRoute', 'TCPRoute', 'AuthorizationPolicy', 'MTLSPolicy'] as const
+
 /** A writer that is not active yet. It reads and writes with optimistic locking: PUT on the status subresource with `resourceVersion`. */
 export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   const { client, clock, random = Math.random, controllerName, instance = controllerName, log, observer = {}, concurrency = 8 } = options
@@ -107,6 +110,7 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   /** Items of the last update, in the order of its statuses, and its objects. */
   let order: readonly Item[] = []
   let former: ResourceSet | undefined
+  let formerStatuses: readonly ObjectStatus[] | undefined
   let toldWarnings = new Set<string>()
   let pause: Cancel | undefined
   const toldKinds = new Set<string>()
@@ -289,6 +293,13 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
   }
 
   const refresh = ({ statuses, warnings, resources }: WantedState): void => {
+    // Most changes leave all statuses, and all objects that have one, as they are.
+    if (statuses !== formerStatuses || former === undefined || statusKinds.some((kind) => former?.[kind] !== resources[kind])) refreshItems(statuses, resources)
+    tellWarnings(warnings, resources)
+    idle.check()
+  }
+
+  const refreshItems = (statuses: readonly ObjectStatus[], resources: ResourceSet): void => {
     round++
     const next: Item[] = []
     for (const status of statuses) {
@@ -300,7 +311,11 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
     }
     order = next
     former = resources
+    formerStatuses = statuses
     for (const item of items.values()) if (item.round !== round) forget(item)
+  }
+
+  const tellWarnings = (warnings: readonly Warning[], resources: ResourceSet): void => {
     const told = new Set<string>()
     for (const warning of warnings) {
       const object = objectOf(resources, warning.ref)
@@ -310,7 +325,6 @@ export function createStatusWriter(options: StatusWriterOptions): StatusWriter {
       told.add(key)
     }
     toldWarnings = told
-    idle.check()
   }
 
   const setActive = (on: boolean): void => {
