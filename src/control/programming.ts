@@ -1,6 +1,7 @@
 import type { ResourceSet } from '../api/resources.ts'
 import type { Cancel, Clock } from '../kit/clock.ts'
 import { printable } from '../kit/printable.ts'
+import { editedKeys } from '../model/edited.ts'
 import type { WaypointEntry } from '../model/entries.ts'
 import type { NamespacedName } from '../model/refs.ts'
 import type { Snapshot } from '../model/snapshot.ts'
@@ -87,9 +88,10 @@ export function createProgramming(options: ProgrammingOptions): Programming {
 
   /** What runs the present configuration, where one that did and is behind for a moment only counts as before. */
   const judge = (from: ResourceSet): { readonly ready: ReadonlySet<NamespacedName>; readonly waitMs: number } => {
-    if (waypoints?.of !== translation.snapshot) {
-      waypoints = { of: translation.snapshot, entries: [...translation.snapshot.values()].filter((entry) => entry.kind === 'waypoint') }
-    }
+    const { snapshot } = translation
+    if (waypoints === undefined || editedKeys(waypoints.of, snapshot)?.some((key) => key.startsWith('waypoint/')) !== false) {
+      waypoints = { of: snapshot, entries: [...snapshot.values()].filter((entry) => entry.kind === 'waypoint') }
+    } else waypoints = { of: snapshot, entries: waypoints.entries }
     const found = programmed(waypoints.entries, from, options.holdings(), options.expected)
     const result = new Set(found.ready)
     let waitMs = 0

@@ -70,6 +70,24 @@ describe('translator', function () {
     )
   })
 
+  it('gives the same statuses whenever it is asked for them: at once, later, or only for some of its answers', () => {
+    fc.assert(
+      fc.property(fc.array(object, { minLength: 5, maxLength: 40, size: 'max' }), fc.array(fc.tuple(step, fc.boolean()), { minLength: 1, maxLength: 8, size: 'max' }), (objects, steps) => {
+        const remembering = createTranslator()
+        let set = resourceSetOf(objects)
+        const late = [{ answer: remembering(set, options), set }]
+        for (const [next, atOnce] of steps) {
+          set = take(set, next)
+          const answer = remembering(set, options)
+          if (atOnce) assert.deepEqual(answer.statuses, translate(set, options).statuses)
+          else late.push({ answer, set })
+        }
+        for (const each of late) assert.deepEqual(each.answer.statuses, translate(each.set, options).statuses)
+      }),
+      { numRuns: 50 },
+    )
+  })
+
   it('hands out the very same entry as long as it is equal', () => {
     fc.assert(
       fc.property(fc.array(object, { minLength: 5, maxLength: 40, size: 'max' }), fc.array(step, { minLength: 1, maxLength: 8, size: 'max' }), (objects, steps) => {

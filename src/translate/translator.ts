@@ -23,10 +23,16 @@ export type Translator = (resources: ResourceSet, options: TranslateOptions) => 
 /** Makes a translator that has seen nothing yet. */
 export function createTranslator(): Translator {
   let fixed: FixedOptions | undefined
-  let run: Translator | undefined
+  let run: Stages | undefined
   return (resources, options) => {
     const { trustDomain, hbonePort = meshPort, nodeAgent = true, rootNamespace = install.namespace } = options
     const now = { trustDomain, hbonePort, nodeAgent, rootNamespace }
+    try {
+      run?.settle()
+    } catch {
+      // Whoever asked for those statuses was told.
+      run = undefined
+    }
     if (run === undefined || !isDeepStrictEqual(fixed, now)) {
       fixed = now
       run = createStages(fixed)
@@ -34,13 +40,19 @@ export function createTranslator(): Translator {
     const stages = run
     // A stage that was cut short knows less than it believes.
     run = undefined
-    const translation = stages(resources, options)
+    const translation = stages.translate(resources, options)
     run = stages
     return translation
   }
 }
 
-function createStages(fixed: FixedOptions): Translator {
+interface Stages {
+  readonly translate: Translator
+  /** Makes what the last translation has not been asked for yet: a stage must see every state in its turn. */
+  readonly settle: () => void
+}
+
+function createStages(fixed: FixedOptions): Stages {
   const screen = createScreen()
   const readServices = createServiceStage()
   const readWaypoints = createWaypointStage()
@@ -52,7 +64,8 @@ function createStages(fixed: FixedOptions): Translator {
     labelWarnings({ Namespace, Pod, Service }),
   )
   const sortWarnings = createWarningSort()
-  return (given, options) => {
+  let owed: () => unknown = () => undefined
+  const translate: Translator = (given, options) => {
     const { resources, warnings: misshapen } = screen(given)
     const { Namespace, Pod, Service, GatewayClass, Gateway, ConfigMap, EndpointSlice } = resources
     const services = readServices(Service)
@@ -60,12 +73,27 @@ function createStages(fixed: FixedOptions): Translator {
     const sources = { services: Service, slices: groupSlices(EndpointSlice), options }
     const routes = readRoutes(resources, services, waypoints)
     const { snapshot, policies, warnings: ofSlices } = makeSnapshot(resources, { services, waypoints, tables: routes.tables, changedTables: routes.changedTables, sources })
-    const statuses = makeStatuses(resources, { waypoints, routes, policies, sources, options })
+    const statuses = once(() => makeStatuses(resources, { waypoints, routes, policies, sources, options }))
+    owed = statuses
     const warnings = [
       ...misshapen, ...warnOfLabels(Namespace, Pod, Service), ...services.warnings, ...waypoints.warnings, ...routes.warnings, ...ofSlices,
     ]
-    return { snapshot, statuses, warnings: sortWarnings(warnings), infra: waypoints.infra }
+    return {
+      snapshot,
+      // Made when they are asked for: the snapshot need not wait for them.
+      get statuses() {
+        return statuses()
+      },
+      warnings: sortWarnings(warnings),
+      infra: waypoints.infra,
+    }
   }
+  return { translate, settle: () => void owed() }
+}
+
+function once<Value>(make: () => Value): () => Value {
+  let made: { readonly value: Value } | undefined
+  return () => (made ??= { value: make() }).value
 }
 
 function createWarningSort(): (warnings: readonly Warning[]) => readonly Warning[] {
