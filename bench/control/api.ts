@@ -24,8 +24,10 @@ export interface ApiDone {
   readonly atMs: number
   readonly token?: string
   readonly config?: string
-  /** Writes of the controller since the start, but for the renewals of its Lease. */
+  /** Writes of the controller since the start, but for the renewals of its Lease and Events. */
   readonly writes: number
+  /** Events that it told. */
+  readonly events: number
 }
 
 /** The simulated API server with the generated cluster, in a process of its own. */
@@ -61,15 +63,17 @@ runScript<WorldSize>(async (size) => {
       case 'count':
         break
     }
-    process.send?.({ atMs, writes: writesOf(server), ...more } satisfies ApiDone)
+    process.send?.({ atMs, ...writesOf(server), ...more } satisfies ApiDone)
   })
   return { port: server.port }
 })
 
-function writesOf(server: ApiServer): number {
-  let writes = 0
+function writesOf(server: ApiServer): Pick<ApiDone, 'writes' | 'events'> {
+  let [writes, events] = [0, 0]
   for (const [line, count] of server.counts()) {
-    if (/^(create|update|patch|delete)/.test(line) && !line.includes('/leases') && !line.endsWith('reviews')) writes += count
+    if (!/^(create|update|patch|delete)/.test(line) || line.includes('/leases') || line.endsWith('reviews')) continue
+    if (line.endsWith('/events')) events += count
+    else writes += count
   }
-  return writes
+  return { writes, events }
 }

@@ -9,7 +9,7 @@ import { cpuMs, hasProcfs } from '../procfs.ts'
 import { watchStrangers } from './strangers.ts'
 import type { ApiCommand, ApiDone } from './api.ts'
 import { monotonicMs, sleep } from './clock.ts'
-import { compileProgram, endPrograms, freePort, memoryOf, startProgram, type Program } from './programs.ts'
+import { compileProgram, endPrograms, freePort, memoryOf, nodeOptions, startProgram, type Program } from './programs.ts'
 import { controlReport, type ControlResults, type Rate } from './report.ts'
 import { withControlSection } from './section.ts'
 import type { SubscribersCommand, SubscribersEvent, SubscribersOptions } from './subscribers.ts'
@@ -80,7 +80,7 @@ function eventOf<T extends SubscribersEvent['type']>(
 
 function startController({ main, directory, log, port }: Bench): Program {
   const none = ['--admin-port', '--metrics-port', '--ready-port'].flatMap((option) => [option, 'none'])
-  const command = [process.execPath, main, 'controller', '--pod', 'bench', '--image', 'none', '--host', '127.0.0.1', '--control-port', String(port), ...none]
+  const command = [process.execPath, ...nodeOptions, main, 'controller', '--pod', 'bench', '--image', 'none', '--host', '127.0.0.1', '--control-port', String(port), ...none]
   return startProgram(command, { KUBECONFIG: join(directory, 'kubeconfig') }, log)
 }
 
@@ -89,7 +89,7 @@ function startWaypoint({ main, directory, log, port }: Bench): Program {
   const files = ['--token-file', join(directory, 'token-0'), '--bundle-file', join(directory, 'bundle.pem'), '--state', join(directory, 'waypoint-state')]
   const who = ['--namespace', namespaceName(0), '--name', 'waypoint', '--pod', 'bench-waypoint', '--controller', `127.0.0.1:${port}`]
   mkdirSync(join(directory, 'waypoint-state'))
-  return startProgram([process.execPath, main, 'waypoint', ...who, ...files, ...ports], {}, log)
+  return startProgram([process.execPath, ...nodeOptions, main, 'waypoint', ...who, ...files, ...ports], {}, log)
 }
 
 /** The first start makes the CA; everybody else needs its bundle. */
@@ -171,7 +171,7 @@ async function bytesOf(subscribers: Child): Promise<number> {
 
 /** Measures the controller for some seconds in which `changes` endpoint changes a second are made. */
 async function rateOf({ api }: Bench, controller: Program, subscribers: Child, seconds: number, changes: number): Promise<Rate> {
-  const [cpuBefore, bytesBefore, writesBefore] = [cpuMs(controller.pid), await bytesOf(subscribers), (await ask(api, { type: 'count' })).writes]
+  const [cpuBefore, bytesBefore, before] = [cpuMs(controller.pid), await bytesOf(subscribers), await ask(api, { type: 'count' })]
   const strangers = watchStrangers([process.pid, api.pid, subscribers.pid, controller.pid])
   const startedMs = monotonicMs()
   for (let step = 0; step < seconds * changes; step++) {
@@ -180,10 +180,11 @@ async function rateOf({ api }: Bench, controller: Program, subscribers: Child, s
   }
   await sleep(Math.max(0, startedMs + seconds * 1000 - monotonicMs()))
   const elapsedMs = monotonicMs() - startedMs
+  const after = await ask(api, { type: 'count' })
   const cores = (cpuMs(controller.pid) - cpuBefore) / elapsedMs
   return {
     cores, strangers: strangers(), memory: memoryOf(controller.pid), changes: seconds * changes, seconds: elapsedMs / 1000,
-    bytes: (await bytesOf(subscribers)) - bytesBefore, writes: (await ask(api, { type: 'count' })).writes - writesBefore,
+    bytes: (await bytesOf(subscribers)) - bytesBefore, writes: after.writes - before.writes, events: after.events - before.events,
   }
 }
 

@@ -27,6 +27,15 @@ export function compileProgram(target: string): string {
   return join(target, 'src/cli/main.js')
 }
 
+/** What Node is started with in the image. */
+const imageOptions = (JSON.parse(/^ENTRYPOINT (\[.*\])$/m.exec(readFileSync(join(root, 'Dockerfile'), 'utf8'))?.[1] ?? '[]') as readonly string[]).filter((each) => each.startsWith('--'))
+
+/** Memory that the chart gives to a controller's pod, MiB. */
+export const podMemory = Number(/^ *limits:\n *memory: (\d+)Mi$/m.exec(readFileSync(join(root, 'deploy/helm/waymark/values.yaml'), 'utf8'))?.[1] ?? NaN)
+
+/** What Node is started with here: as in the image, and with the heap that it allows itself in such a pod, half of its memory. Source: V8, Heap::OldGenerationSizeFromPhysicalMemory. */
+export const nodeOptions: readonly string[] = [...imageOptions, `--max-old-space-size=${podMemory / 2}`]
+
 /** A `waymark` process. */
 export interface Program {
   readonly pid: number

@@ -1,6 +1,7 @@
 import { cpus, release, totalmem } from 'node:os'
 import { cpuModel } from '../procfs.ts'
 import { formatSpread, markdownTable, spreadOf } from '../table.ts'
+import { podMemory } from './programs.ts'
 import { controlHeading } from './section.ts'
 import { servicesOf, type WorldSize } from './world.ts'
 
@@ -17,8 +18,10 @@ export interface Rate {
   readonly seconds: number
   /** To all subscribers, TLS and all. */
   readonly bytes: number
-  /** To the API server. */
+  /** To the API server, but for Events. */
   readonly writes: number
+  /** Ten a second are told at most, so that those of a start take minutes. */
+  readonly events: number
 }
 
 export interface ControlResults {
@@ -54,7 +57,8 @@ export function controlReport(results: ControlResults, quick: boolean): string {
     controlHeading,
     ...(quick ? ['A quick run, to see that everything works: its figures mean nothing.'] : []),
     `Written by \`npm run bench:control\`: ${size.namespaces} namespaces with a waypoint each, ${services} Services, ${services * size.podsEach} pods with an endpoint each, \
-${routes} HTTPRoutes (a fifth of them consumer routes), served by a simulated API server in a process of its own to a real \`waymark controller\`, with ${results.subscribers} subscribers over mTLS in a third process.`,
+${routes} HTTPRoutes (a fifth of them consumer routes), served by a simulated API server in a process of its own to a real \`waymark controller\`, with ${results.subscribers} subscribers over mTLS in a third process. \
+Node has the options of the image, and the heap that it takes in a pod with the chart's limit of ${podMemory} MiB.`,
     [
       `- Date: ${new Date().toISOString().slice(0, 10)}`,
       `- Machine: ${cpus().length} processors, ${cpuModel()}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.versions.node}`,
@@ -63,7 +67,7 @@ ${routes} HTTPRoutes (a fifth of them consumer routes), served by a simulated AP
     goalsTable(results),
     `The controller's processor time: ${formatSpread(spreadOf(results.starts.map(({ cpuMs }) => cpuMs)), 0)} ms for a start, ${results.route.cpuMs.toFixed(1)} ms for a route edit, \
 statuses and signs of life included, ${((churn.cores / churn.changes) * churn.seconds * 1000).toFixed(1)} ms for an endpoint change.`,
-    `In a quiet minute the controller uses ${(quiet.cores * 100).toFixed(1)} % of a processor and writes ${quiet.writes} times. Its memory was ${churn.memory.peak.toFixed(0)} MiB at most, \
+    `In a quiet minute the controller uses ${(quiet.cores * 100).toFixed(1)} % of a processor and writes ${quiet.writes} times, but for ${quiet.events} Events, which are told ten a second at most: those of a first start with so many routes take minutes. Its memory was ${churn.memory.peak.toFixed(0)} MiB at most, \
 when it started; the waypoint's ${waypoint.peak.toFixed(0)} MiB. One changed endpoint sends ${perChange(results).toFixed(0)} bytes to all subscribers together, of which those get it that have the \
 Service in their slice: its own namespace's waypoint and one with consumer routes to it.`,
     lost,
