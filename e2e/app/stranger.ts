@@ -89,6 +89,6 @@ function converse(secure: TLSSocket, words: readonly object[], resolve: (outcome
 
 if (import.meta.main) {
   const attempts = JSON.parse(await text(process.stdin)) as readonly Attempt[]
-  process.stdout.write(`${JSON.stringify(await Promise.all(attempts.map(tryIt)))}\n`)
-  process.exit(0)
+  // A pipe takes 64 KiB at a time: the rest would be lost by an exit before it is taken.
+  process.stdout.write(`${JSON.stringify(await Promise.all(attempts.map(tryIt)))}\n`, () => process.exit(0))
 }

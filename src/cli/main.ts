@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { processIo } from './io.ts'
 
-/** Milliseconds that output and closing connections get after the verb is done. */
+/** Milliseconds that closing connections get after the verb is done. */
 const lingerMs = 2_000
 
 const io = processIo()
@@ -12,5 +12,5 @@ const onlyVersion = args.length === 1 && args[0] === 'version'
 process.exitCode = onlyVersion
   ? await (await import('./version.ts')).version({ output: 'table' }, io)
   : await (await import('./command.ts')).runCommand(args, io)
-// Nothing that was forgotten may keep a finished command alive; the timer itself does not either.
-setTimeout(() => process.exit(), lingerMs).unref()
+// Nothing that was forgotten may keep a finished command alive, and the timer does not either; but what a slow reader (a pager) has not taken yet does.
+setTimeout(() => process.stdout.write('', () => process.exit()), lingerMs).unref()

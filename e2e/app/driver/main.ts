@@ -42,5 +42,5 @@ export async function drive(): Promise<void> {
   }
   for (const control of running.values()) control.abort()
   await Promise.all(open)
-  process.exit(0)
+  process.stdout.write('', () => process.exit(0))
 }
