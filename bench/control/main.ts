@@ -204,34 +204,43 @@ async function waypointMemory(bench: Bench): Promise<ControlResults['waypoint']>
   return { samples, peak }
 }
 
-async function measure(bench: Bench): Promise<ControlResults> {
-  const { plan } = bench
-  await makeCa(bench)
-  const starts: Start[] = []
-  let running: Start | undefined
-  for (let start = 0; start < plan.starts; start++) {
-    if (running !== undefined) {
-      await running.controller.end()
-      stop(running.subscribers)
-    }
-    running = await firstSnapshot(bench)
-    starts.push(running)
-  }
-  if (running === undefined) throw new Error('the plan has no start')
-  const { controller, subscribers, entries } = running
-  console.error(`first snapshot after ${starts.map(({ tookMs }) => tookMs.toFixed(0)).join(', ')} ms`)
-  // What a start leaves to do, statuses of every object among it, is no part of the steady state.
-  for (let before = -1, tries = 0; tries < 60; tries++) {
-    const { writes } = await ask(bench.api, { type: 'count' })
-    if (writes === before) break
+/** Waits until nothing is written any more. */
+async function settled({ api }: Bench): Promise<void> {
+  for (let before = -1, tries = 0; tries < 120; tries++) {
+    const { writes } = await ask(api, { type: 'count' })
+    if (writes === before) return
     before = writes
     await sleep(2000)
   }
+}
+
+async function measure(bench: Bench): Promise<ControlResults> {
+  const { plan } = bench
+  await makeCa(bench)
+  const end = async ({ controller, subscribers }: Start): Promise<void> => {
+    await controller.end()
+    stop(subscribers)
+  }
+  // The first start of all finds no statuses and writes thousands; later ones, and all that is measured afterwards, find them in place.
+  const first = await firstSnapshot(bench)
+  await settled(bench)
+  await end(first)
+  const starts: Start[] = []
+  for (let start = 0; start < plan.starts; start++) {
+    const last = starts.at(-1)
+    if (last !== undefined) await end(last)
+    starts.push(await firstSnapshot(bench))
+  }
+  const running = starts.at(-1)
+  if (running === undefined) throw new Error('the plan has no start')
+  const { controller, subscribers, entries } = running
+  console.error(`first snapshot after ${starts.map(({ tookMs }) => tookMs.toFixed(0)).join(', ')} ms, at the very first start after ${first.tookMs.toFixed(0)} ms`)
+  await settled(bench)
   const quiet = await rateOf(bench, controller, subscribers, plan.quietSeconds, 0)
   const route = await propagation(bench, controller, subscribers)
   const churn = await rateOf(bench, controller, subscribers, plan.churnSeconds, 10)
   const waypoint = await waypointMemory(bench)
-  return { size: plan.size, starts, entries, subscribers: plan.size.namespaces, quiet, route, churn, waypoint }
+  return { size: plan.size, first, starts, entries, subscribers: plan.size.namespaces, quiet, route, churn, waypoint }
 }
 
 async function run(): Promise<void> {

@@ -20,13 +20,14 @@ export interface Rate {
   readonly bytes: number
   /** To the API server, but for Events. */
   readonly writes: number
-  /** Ten a second are told at most, so that those of a start take minutes. */
   readonly events: number
 }
 
 export interface ControlResults {
   readonly size: WorldSize
-  /** From the start of the process until every subscriber had its first snapshot, and the controller's processor time until then, milliseconds. */
+  /** The first start of all, when no object has a status yet. */
+  readonly first: ControlResults['starts'][number]
+  /** Later ones: from the start of the process until every subscriber had its first snapshot, and the controller's processor time until then, milliseconds. */
   readonly starts: readonly { readonly tookMs: number; readonly cpuMs: number; readonly strangers: number }[]
   /** Entries of all first snapshots together. */
   readonly entries: number
@@ -65,9 +66,11 @@ Node has the options of the image, and the heap that it takes in a pod with the 
       `- Other processes used ${meanwhile(results)} of the processors meanwhile: times grow with that, processor time hardly`,
     ].join('\n'),
     goalsTable(results),
-    `The controller's processor time: ${formatSpread(spreadOf(results.starts.map(({ cpuMs }) => cpuMs)), 0)} ms for a start, ${results.route.cpuMs.toFixed(1)} ms for a route edit, \
-statuses and signs of life included, ${((churn.cores / churn.changes) * churn.seconds * 1000).toFixed(1)} ms for an endpoint change.`,
-    `In a quiet minute the controller uses ${(quiet.cores * 100).toFixed(1)} % of a processor and writes ${quiet.writes} times, but for ${quiet.events} Events, which are told ten a second at most: those of a first start with so many routes take minutes. Its memory was ${churn.memory.peak.toFixed(0)} MiB at most, \
+    `The controller's processor time: ${formatSpread(spreadOf(results.starts.map(({ cpuMs }) => cpuMs)), 0)} ms for a start, \
+${results.route.cpuMs.toFixed(1)} ms for a route edit, \
+statuses and signs of life included, ${((churn.cores / churn.changes) * churn.seconds * 1000).toFixed(1)} ms for an endpoint change. \
+The first start of all, when ${routes} routes have no status yet and all of them are written meanwhile, took ${results.first.tookMs.toFixed(0)} ms, ${results.first.cpuMs.toFixed(0)} ms of it processor time.`,
+    `In a quiet minute the controller uses ${(quiet.cores * 100).toFixed(1)} % of a processor and writes ${quiet.writes} times, but for ${quiet.events} Events. Its memory was ${churn.memory.peak.toFixed(0)} MiB at most, \
 when it started; the waypoint's ${waypoint.peak.toFixed(0)} MiB. One changed endpoint sends ${perChange(results).toFixed(0)} bytes to all subscribers together, of which those get it that have the \
 Service in their slice: its own namespace's waypoint and one with consumer routes to it.`,
     lost,
@@ -80,7 +83,7 @@ const lost = `What is lost against the ideal, and what is not measured here:
 - A change waits for its neighbours for a moment (debounce) before it is translated; under a stream of changes without a pause that is the greater part of the time.
 - One namespace's edit costs the controller a pass over the keys of the whole cluster, though not over its content.
 - The simulated API server answers faster than a real one with etcd behind it, and everything runs on one machine, on loopback.
-- The leader's writes of statuses after a start (one for each route) are not within the figures for steady state.`
+- The leader's writes of statuses and Events after a first start (some for each route) are not within the figures for steady state.`
 
 function perChange({ churn, quiet }: ControlResults): number {
   // What is sent anyway, as signs of life, is not the changes'.
