@@ -36,6 +36,9 @@ const vip = '10.96.0.1'
 
 /** An agent with its pods on loopback: a real data plane, plain sockets instead of namespaces. Counts and judges as in a cluster. */
 runScript<AgentOptions>(async ({ credentials, pods }) => {
+  // What an agent has loaded beside its data plane: it counts as memory.
+  await import('../../src/cli/agent.ts')
+  await import('../../src/node/native/pod-network.ts')
   const identity = formatSpiffeId(credentials.identity)
   const loads = createLoads({ now: systemClock.now, random: Math.random })
   const telemetry = new ConnectionCounters()

@@ -33,7 +33,7 @@ runScript<LoadOptions>(({ host, port }) => {
   const open = (): Promise<Socket> =>
     new Promise((resolve, reject) => {
       const socket = connect({ host, port, noDelay: true, allowHalfOpen: true })
-      socket.once('error', reject)
+      socket.on('error', reject)
       socket.once('connect', () => resolve(socket))
     })
   const obey = async (command: LoadCommand): Promise<LoadResult> => {
@@ -69,6 +69,8 @@ async function rounds(sockets: readonly Socket[], enough: () => boolean): Promis
     const send = (): void => {
       if (enough()) {
         socket.off('data', onData)
+        socket.off('error', reject)
+        socket.off('close', onClose)
         resolve()
         return
       }
@@ -82,8 +84,9 @@ async function rounds(sockets: readonly Socket[], enough: () => boolean): Promis
       latencies.push(performance.now() - startMs)
       send()
     }
+    const onClose = (): void => reject(new Error('a kept connection was closed'))
     socket.once('error', reject)
-    socket.once('close', () => reject(new Error('a kept connection was closed')))
+    socket.once('close', onClose)
     socket.on('data', onData)
     send()
   })))

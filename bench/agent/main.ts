@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { issueCertificates, type Certificates } from '../certificates.ts'
 import { anyCpu, aroundCpu, next, proxyCpu, startScript, stop, stopAll, type Child } from '../children.ts'
+import { compileSources, imageOptions } from '../compile.ts'
 import { cpuMs, hasProcfs, systemBusyMs } from '../procfs.ts'
 import type { AgentAnswer, AgentCommand } from './agent.ts'
 import type { LoadCommand, LoadResult } from './load.ts'
@@ -28,18 +29,28 @@ interface Pair {
   readonly all: readonly Child[]
 }
 
+/** The scripts of this folder, compiled, and started as the image starts Node. */
+interface Programs {
+  readonly start: (cpu: string, script: 'agent' | 'bare' | 'backend' | 'load', options: unknown, nodeOptions?: readonly string[]) => Promise<Child>
+}
+
+function compile(directory: string, node: string): Programs {
+  const program = compileSources(join(directory, 'program'), ['bench/agent', 'bench/children.ts'])
+  return { start: (cpu, script, options, nodeOptions = []) => startScript(cpu, node, join(program, `bench/agent/${script}.js`), options, [...imageOptions, ...nodeOptions]) }
+}
+
 const connections = 32
 const mib = 1024 * 1024
 
 /** An outbound agent, an inbound one with its application, and a load; the agent that is measured has a processor of its own. */
-async function startPair(side: Side, node: string, { client, proxy }: Certificates, script: 'agent' | 'bare' = 'agent'): Promise<Pair> {
+async function startPair(side: Side, { start: begin }: Programs, { client, proxy }: Certificates, script: 'agent' | 'bare' = 'agent'): Promise<Pair> {
   const start = (which: Side): Promise<Child> =>
-    startScript(which === side ? proxyCpu : aroundCpu, node, `agent/${script}.ts`, { credentials: which === 'outbound' ? client : proxy, pods: 1 })
+    begin(which === side ? proxyCpu : aroundCpu, script, { credentials: which === 'outbound' ? client : proxy, pods: 1 })
   const [outbound, inbound] = [await start('outbound'), await start('inbound')]
   const { address, identity, hbonePort } = await tell(inbound, {})
-  const backend = await startScript(aroundCpu, node, 'agent/backend.ts', { host: address })
+  const backend = await begin(aroundCpu, 'backend', { host: address })
   const { address: from } = await tell(outbound, { to: { address, port: backend.port, identity, hbonePort } })
-  const load = await startScript(aroundCpu, node, 'agent/load.ts', { host: from, port: outbound.port })
+  const load = await begin(aroundCpu, 'load', { host: from, port: outbound.port })
   return { measured: side === 'outbound' ? outbound : inbound, load, all: [load, backend, outbound, inbound] }
 }
 
@@ -63,8 +74,8 @@ async function cpuOfRun(pair: Pair, command: LoadCommand): Promise<number> {
 }
 
 /** The agent and the bare legs in turns, so that what disturbs one disturbs the other. */
-async function measureCosts(side: Side, node: string, certificates: Certificates, quick: boolean, rounds: number, say: (line: string) => void): Promise<Measured> {
-  const pairs = { agent: await startPair(side, node, certificates), bare: await startPair(side, node, certificates, 'bare') }
+async function measureCosts(side: Side, programs: Programs, certificates: Certificates, quick: boolean, rounds: number, say: (line: string) => void): Promise<Measured> {
+  const pairs = { agent: await startPair(side, programs, certificates), bare: await startPair(side, programs, certificates, 'bare') }
   const figures = { agent: noFigures(), bare: noFigures() }
   const [requests, churned, bytes] = quick ? [500, 100, 16 * mib] : [8_000, 1_600, 256 * mib]
   for (const pair of Object.values(pairs)) {
@@ -88,10 +99,10 @@ async function measureCosts(side: Side, node: string, certificates: Certificates
   return figures
 }
 
-async function measureBeside(node: string, certificates: Certificates, quick: boolean): Promise<readonly BesideBulk[]> {
+async function measureBeside(programs: Programs, certificates: Certificates, quick: boolean): Promise<readonly BesideBulk[]> {
   const found: BesideBulk[] = []
   for (const [name, bulk, bulkFirst] of [['alone', 0, true], ['opened after the bulk', 4, true], ['opened before the bulk, in its session', 4, false]] as const) {
-    const pair = await startPair('outbound', node, certificates)
+    const pair = await startPair('outbound', programs, certificates)
     await run(pair, { kind: 'keep-alive', connections: 4, requests: quick ? 50 : 5_000 })
     const { ms, latencies = [], bulkBytes = 0 } = await run(pair, { kind: 'beside', connections: 8, bulk, bulkFirst, ms: quick ? 200 : 4_000 })
     const at = (share: number): number => latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? NaN
@@ -101,11 +112,11 @@ async function measureBeside(node: string, certificates: Certificates, quick: bo
   return found
 }
 
-async function measureMemory(node: string, { client }: Certificates, quick: boolean): Promise<Memory> {
+async function measureMemory({ start }: Programs, { client }: Certificates, quick: boolean): Promise<Memory> {
   const sizes: number[] = []
   const many = quick ? 20 : 200
   for (const pods of [1, many + 1]) {
-    const agent = await startScript(anyCpu, node, 'agent/agent.ts', { credentials: client, pods }, ['--expose-gc'])
+    const agent = await start(anyCpu, 'agent', { credentials: client, pods }, ['--expose-gc'])
     sizes.push((await tell(agent, {})).rss)
     stop(agent)
   }
@@ -131,13 +142,14 @@ async function main(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'waymark-bench-'))
   try {
     const certificates = await issueCertificates(directory)
+    const programs = compile(directory, node)
     const start = { wallMs: performance.now(), busyMs: systemBusyMs() }
-    const outbound = await measureCosts('outbound', node, certificates, quick, rounds, say)
-    const inbound = await measureCosts('inbound', node, certificates, quick, rounds, say)
+    const outbound = await measureCosts('outbound', programs, certificates, quick, rounds, say)
+    const inbound = await measureCosts('inbound', programs, certificates, quick, rounds, say)
     const busy = (systemBusyMs() - start.busyMs) / ((performance.now() - start.wallMs) * cpus().length)
     const load = loadavg()[0] ?? NaN
-    const beside = await measureBeside(node, certificates, quick)
-    const memory = await measureMemory(node, certificates, quick)
+    const beside = await measureBeside(programs, certificates, quick)
+    const memory = await measureMemory(programs, certificates, quick)
     const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim()
     const section = agentReport({ outbound, inbound, beside, memory, version, quick, rounds, connections, busy, load })
     process.stdout.write(section)

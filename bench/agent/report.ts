@@ -85,7 +85,7 @@ export function agentReport({ outbound, inbound, beside, memory, version, quick,
     markdownTable(['', 'wanted', 'agent', 'bare legs', 'agent / bare, round by round', ''], rows),
     `The bare legs are a socket, an HBONE tunnel and a splice, without decision, judgement, metrics and records: what they cost, HTTP/2, TLS and the kernel do. Meanwhile the processors were in use to ${(busy * 100).toFixed(0)} % and ${load.toFixed(0)} ` +
       'processes wanted one at the end: others beside ours make all figures of CPU time worse, but not the ratios.',
-    'Memory is that of sources whose types are taken out at the start, which takes about 35 MiB; the compiled code of an image does without.',
+    'Code and options of Node are those of the image.',
     'Small requests beside four bulk transfers between the same two pods, both agents and all else on two processors. New connections keep away from sessions with bulk in them:',
     markdownTable(['8 kept connections, one request each at a time', 'requests/s', 'p50 ms', 'p99 ms', 'max ms', 'bulk MB/s'],
       beside.map(({ name, requests, p50Ms, p99Ms, maxMs, bulkMBs }) => [name, (requests / 4).toFixed(0), p50Ms.toFixed(2), p99Ms.toFixed(2), maxMs.toFixed(1), bulkMBs.toFixed(0)])),

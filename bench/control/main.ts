@@ -5,11 +5,12 @@ import { parseArgs } from 'node:util'
 import type { KubeObject } from '../../src/kube/object.ts'
 import { install } from '../../src/model/install.ts'
 import { anyCpu, startScript, stop, stopAll, type Child } from '../children.ts'
+import { compileSources } from '../compile.ts'
 import { cpuMs, hasProcfs } from '../procfs.ts'
 import { watchStrangers } from './strangers.ts'
 import type { ApiCommand, ApiDone } from './api.ts'
 import { monotonicMs, sleep } from './clock.ts'
-import { compileProgram, endPrograms, freePort, memoryOf, nodeOptions, startProgram, type Program } from './programs.ts'
+import { endPrograms, freePort, memoryOf, nodeOptions, startProgram, type Program } from './programs.ts'
 import { controlReport, type ControlResults, type Rate } from './report.ts'
 import { withControlSection } from './section.ts'
 import type { SubscribersCommand, SubscribersEvent, SubscribersOptions } from './subscribers.ts'
@@ -253,8 +254,7 @@ async function run(): Promise<void> {
   const plan: Plan = values.quick ? plans.quick : plans.full
   const directory = mkdtempSync(join(tmpdir(), 'waymark-bench-'))
   try {
-    mkdirSync(join(directory, 'program'))
-    const main = compileProgram(join(directory, 'program'))
+    const main = join(compileSources(join(directory, 'program')), 'src/cli/main.js')
     const api = await startScript(anyCpu, process.execPath, 'control/api.ts', plan.size)
     const { config } = await ask(api, { type: 'config' })
     writeFileSync(join(directory, 'kubeconfig'), config ?? '')

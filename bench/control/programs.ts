@@ -1,34 +1,12 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { appendFileSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { appendFileSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { imageOptions } from '../compile.ts'
 import { monotonicMs } from './clock.ts'
 
 const root = new URL('../..', import.meta.url).pathname
-
-/**
- * Compiles the program into `target`, as the image has it: what Node needs to run TypeScript takes memory of its own.
- * @returns path of its main file
- * @throws if it can not be compiled
- */
-export function compileProgram(target: string): string {
-  const settings = join(target, 'tsconfig.json')
-  const compilerOptions = { noEmit: false, noCheck: true, rewriteRelativeImportExtensions: true, removeComments: true, rootDir: root, outDir: target, types: [] }
-  const folders = ['src', 'waypoint', 'ca', 'crds']
-  const exclude = folders.flatMap((folder) => ['**/*.test.ts', '**/testing/**', '**/testdata/**'].map((glob) => join(root, folder, glob)))
-  writeFileSync(settings, JSON.stringify({ extends: join(root, 'tsconfig.json'), compilerOptions, include: folders.map((folder) => join(root, folder)), exclude }))
-  const done = spawnSync(process.execPath, [join(root, 'node_modules/@typescript/native/bin/tsc'), '--project', settings], { encoding: 'utf8' })
-  if (done.status !== 0) throw new Error(`the program can not be compiled:\n${done.stdout}${done.stderr}`)
-  rmSync(settings)
-  const { type, version, name } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, unknown>
-  writeFileSync(join(target, 'package.json'), JSON.stringify({ name, version, type }))
-  symlinkSync(join(root, 'node_modules'), join(target, 'node_modules'))
-  return join(target, 'src/cli/main.js')
-}
-
-/** What Node is started with in the image. */
-const imageOptions = (JSON.parse(/^ENTRYPOINT (\[.*\])$/m.exec(readFileSync(join(root, 'Dockerfile'), 'utf8'))?.[1] ?? '[]') as readonly string[]).filter((each) => each.startsWith('--'))
 
 /** Memory that the chart gives to a controller's pod, MiB. */
 export const podMemory = Number(/^ *limits:\n *memory: (\d+)Mi$/m.exec(readFileSync(join(root, 'deploy/helm/waymark/values.yaml'), 'utf8'))?.[1] ?? NaN)
