@@ -10,6 +10,8 @@ import type { ConnectionTelemetry } from '../telemetry/connections.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import { buildInfo, createMetrics, type Metrics } from '../telemetry/metrics.ts'
 import { json, serveStatus, type StatusServer } from '../telemetry/server.ts'
+import { tapPage } from '../telemetry/tap-page.ts'
+import { TapPoint } from '../telemetry/tap.ts'
 import { describe } from './describe.ts'
 import { exitCodes, type Io } from './io.ts'
 import { controllerIdOf, type MemberOptions } from './member.ts'
@@ -75,11 +77,12 @@ async function serve(options: AgentVerbOptions, log: Log, stopped: Promise<void>
   const giveUp = new AbortController()
   void stopped.then(() => giveUp.abort(new Stopped()))
   const counters = new ConnectionCounters()
+  const tap = new TapPoint(clock)
   const ready = createReadyFile(options.readyFile, log)
   closers.push(ready.remove)
   const started = await startAgent({
     node, identity: { trustDomain, namespace, serviceAccount: install.agent }, clock, log: log.error, signal: giveUp.signal, unknown: options.unknownDestinations,
-    telemetry: telemetryOf(options, counters),
+    telemetry: telemetryOf(options, counters, tap),
     paths: { namespaces: options.netns, results: options.cniResults, proc: options.hostProc, host: options.hostDir,
       ...(options.cniPlugin ? { plugin: { configurations: options.cniConf, binaries: options.cniBin, hostOnNode: options.hostDirOnNode } } : {}),
     },
@@ -103,7 +106,7 @@ async function serve(options: AgentVerbOptions, log: Log, stopped: Promise<void>
       '/identities': () => json(started.identities.list()),
       '/snapshot': () => json(Object.fromEntries(started.snapshot())),
       '/controller': () => json({ connected: started.member.connected(), staleMs: started.member.staleMs(), source: started.member.source() }),
-    }),
+    }, { '/tap': tapPage(tap, clock, `agent ${options.pod}`) }),
   )
   log.info(`agent of node ${node}`)
   await stopped
@@ -113,10 +116,9 @@ async function serve(options: AgentVerbOptions, log: Log, stopped: Promise<void>
   return exitCodes.fine
 }
 
-function telemetryOf({ node, accessLog }: AgentVerbOptions, counters: ConnectionCounters): ConnectionTelemetry {
-  if (accessLog === 'none') return counters
-  const logged = connectionTelemetry(node, counters, streamSink(process.stdout).write)
-  return accessLog === 'json' ? logged : { connectionDone: (record, durationMs) => (record.outcome === 'allowed' ? counters : logged).connectionDone(record, durationMs) }
+function telemetryOf({ node, accessLog }: AgentVerbOptions, counters: ConnectionCounters, tap: TapPoint): ConnectionTelemetry {
+  const log = accessLog === 'none' ? undefined : streamSink(process.stdout).write
+  return connectionTelemetry(node, counters, { log, logOf: accessLog === 'errors' ? 'errors' : 'all', tap })
 }
 
 function register(metrics: Metrics, node: string, { member, manager, identities }: Agent, counters: ConnectionCounters): void {
@@ -164,7 +166,7 @@ function createReadyFile(path: string | undefined, log: Log): ReadyFile {
 }
 
 /** Opens pages on a port, as soon as nobody else has it. @returns what closes them */
-function openWhenFree(choice: PortChoice, host: string, log: Log, pages: Parameters<typeof serveStatus>[1]): () => Promise<void> {
+function openWhenFree(choice: PortChoice, host: string, log: Log, pages: Parameters<typeof serveStatus>[1], streams: Parameters<typeof serveStatus>[2] = {}): () => Promise<void> {
   const port = portOf(choice)
   let server: StatusServer | undefined
   let cancel: Cancel = () => {}
@@ -172,7 +174,7 @@ function openWhenFree(choice: PortChoice, host: string, log: Log, pages: Paramet
   const attempt = async (): Promise<void> => {
     if (port === undefined || closed) return
     try {
-      server = await serveStatus({ host, port, anyName: host === '0.0.0.0' }, pages)
+      server = await serveStatus({ host, port, anyName: host === '0.0.0.0' }, pages, streams)
     } catch (error) {
       log.debug?.(`port ${port}: ${describe(error)}; it is tried again`)
       cancel = systemClock.after(portPauseMs, () => void attempt())

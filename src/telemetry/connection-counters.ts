@@ -2,6 +2,7 @@ import { connectionLogLine, type ConnectionRecord, type ConnectionTelemetry } fr
 import type { LineWriter } from './access-log.ts'
 import type { Labels, Series } from './counters.ts'
 import type { Metrics, ScrapedMetric } from './metrics.ts'
+import type { TapPoint } from './tap.ts'
 
 /** Upper bounds, seconds: connections live longer than requests. */
 export const connectionBuckets = [0.005, 0.025, 0.1, 0.5, 1, 5, 30, 60, 300, 1800, 3600] as const
@@ -19,20 +20,29 @@ export interface ConnectionCounts {
   readonly audits: ReadonlyMap<string, Series>
 }
 
-/** Counts connections in slots of typed arrays. */
+/** A connection that lives, and which of its bytes are counted. */
+interface Open {
+  readonly refresh: () => void
+  bytesIn: number
+  bytesOut: number
+}
+
+/** Counts connections in slots of typed arrays: their bytes while they live, the rest when they end. */
 export class ConnectionCounters implements ConnectionTelemetry {
+  private readonly open = new Map<ConnectionRecord, Open>()
   private readonly series = new Map<string, Series>()
   private readonly timings = new Map<string, Series>()
   private readonly audits = new Map<string, Series>()
 
+  readonly connectionOpened = (record: ConnectionRecord, refresh: () => void): void => {
+    this.open.set(record, { refresh, bytesIn: 0, bytesOut: 0 })
+  }
+
   readonly connectionDone = (record: ConnectionRecord, durationMs: number): void => {
-    const { source, destination } = record
-    const ends = `${source.namespace}/${source.workload}|${destination.namespace}/${destination.workload}|${record.service}`
-    const key = `${record.direction}|${record.transport}|${record.outcome}|${record.reason ?? ''}|${ends}`
-    const { slots: counts } = this.series.get(key) ?? addSeries(this.series, key, 3, connectionLabels, record)
+    const { destination } = record
+    const counts = this.countBytes(record, this.open.get(record))
+    this.open.delete(record)
     counts[0] = (counts[0] ?? 0) + 1
-    counts[1] = (counts[1] ?? 0) + record.bytesIn
-    counts[2] = (counts[2] ?? 0) + record.bytesOut
     for (const policy of record.audit) {
       const { slots } = this.audits.get(policy) ?? addSeries(this.audits, policy, 1, () => ({ direction: record.direction, policy }), record)
       slots[0] = (slots[0] ?? 0) + 1
@@ -48,17 +58,47 @@ export class ConnectionCounters implements ConnectionTelemetry {
     slots[connectionBuckets.length + 1] = (slots[connectionBuckets.length + 1] ?? 0) + seconds
   }
 
-  /** What there is now; the arrays are the live ones. */
-  readonly counts = (): ConnectionCounts => ({ series: this.series, timings: this.timings, audits: this.audits })
+  /** What there is now, open connections included; the arrays are the live ones. */
+  readonly counts = (): ConnectionCounts => {
+    for (const [record, open] of this.open) {
+      open.refresh()
+      this.countBytes(record, open)
+    }
+    return { series: this.series, timings: this.timings, audits: this.audits }
+  }
+
+  /** Adds the bytes that are not counted yet. One that is cut later is another series from then on. */
+  private countBytes(record: ConnectionRecord, open: Open | undefined): Float64Array {
+    const { source, destination, bytesIn, bytesOut } = record
+    const ends = `${source.namespace}/${source.workload}|${destination.namespace}/${destination.workload}|${record.service}`
+    const key = `${record.direction}|${record.transport}|${record.outcome}|${record.reason ?? ''}|${ends}`
+    const { slots } = this.series.get(key) ?? addSeries(this.series, key, 3, connectionLabels, record)
+    slots[1] = (slots[1] ?? 0) + bytesIn - (open?.bytesIn ?? 0)
+    slots[2] = (slots[2] ?? 0) + bytesOut - (open?.bytesOut ?? 0)
+    if (open !== undefined) [open.bytesIn, open.bytesOut] = [bytesIn, bytesOut]
+    return slots
+  }
 }
 
-/** Counts, and writes a line for each connection. */
-export function connectionTelemetry(node: string, counters: ConnectionCounters, log?: LineWriter): ConnectionTelemetry {
-  if (log === undefined) return counters
+/** What an agent has of telemetry beside its counters; what is missing is off. */
+export interface ConnectionTelemetryParts {
+  readonly log?: LineWriter | undefined
+  /** Which connections get a line: all, or those that were not let through; default all. */
+  readonly logOf?: 'all' | 'errors'
+  readonly tap?: TapPoint | undefined
+}
+
+/** Counts connections, writes lines of them, and shows them to whoever looks on. */
+export function connectionTelemetry(node: string, counters: ConnectionCounters, { log, logOf = 'all', tap }: ConnectionTelemetryParts): ConnectionTelemetry {
   return {
+    connectionOpened: (record, refresh) => {
+      counters.connectionOpened(record, refresh)
+      if (tap?.listening === true) tap.connection(node, 'opened', record, 0)
+    },
     connectionDone: (record, durationMs) => {
       counters.connectionDone(record, durationMs)
-      log(connectionLogLine(node, record, durationMs))
+      if (log !== undefined && (logOf === 'all' || record.outcome !== 'allowed')) log(connectionLogLine(node, record, durationMs))
+      if (tap?.listening === true) tap.connection(node, 'ended', record, durationMs)
     },
   }
 }
@@ -69,8 +109,8 @@ export function registerConnections(metrics: Metrics, all: () => readonly Connec
     sum(all().map(({ series }) => series)).map(({ labels, slots }) => ({ labels, value: slots[at] ?? 0 }))
   const counter = (name: string, help: string, at: number): void => metrics.register({ name, help, type: 'counter', values: slot(at) })
   counter('waymark_agent_connections_total', 'Captured connections that ended, by ends, transport, outcome and reason.', 0)
-  counter('waymark_agent_received_bytes_total', 'Bytes from whoever opened captured connections.', 1)
-  counter('waymark_agent_sent_bytes_total', 'Bytes to whoever opened captured connections.', 2)
+  counter('waymark_agent_received_bytes_total', 'Bytes from whoever opened captured connections, those that live included.', 1)
+  counter('waymark_agent_sent_bytes_total', 'Bytes to whoever opened captured connections, those that live included.', 2)
   metrics.register({
     name: 'waymark_agent_audited_connections_total', help: 'Connections that Audit policies match.', type: 'counter',
     values: () => sum(all().map(({ audits }) => audits)).map(({ labels, slots }) => ({ labels, value: slots[0] ?? 0 })),

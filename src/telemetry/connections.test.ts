@@ -40,6 +40,26 @@ describe('connections in metrics', () => {
     ]) assert.ok(text.includes(line), `${line}\nis not in\n${text}`)
   })
 
+  it('have their bytes counted while they live, and each only once', () => {
+    const counters = new ConnectionCounters()
+    const one = record({ bytesIn: 0, bytesOut: 0, ended: '' })
+    let passed = [0, 0]
+    const refresh = (): void => {
+      const [bytesIn = 0, bytesOut = 0] = passed
+      Object.assign(one, { bytesIn, bytesOut })
+    }
+    counters.connectionOpened(one, refresh)
+    const counted = (): readonly number[] => [...counters.counts().series.values()].flatMap(({ slots }) => [...slots])
+    passed = [5, 70]
+    assert.deepEqual(counted(), [0, 5, 70])
+    passed = [6, 80]
+    assert.deepEqual(counted(), [0, 6, 80])
+    passed = [7, 90]
+    refresh()
+    counters.connectionDone(one, 1)
+    assert.deepEqual(counted(), [1, 7, 90])
+  })
+
   it('keep a bounded number of label sets, whoever knocks', () => {
     const counters = new ConnectionCounters()
     for (let at = 0; at < 5_000; at++) counters.connectionDone(record({ source: { ...unknownEnd(''), workload: `w${at}` }, service: `s/${at}` }), 1)
@@ -53,7 +73,7 @@ describe('connections in metrics', () => {
 describe('the log of connections', () => {
   it('has a line for each, without what means nothing for it', () => {
     const lines: string[] = []
-    const telemetry = connectionTelemetry('n1', new ConnectionCounters(), (line) => lines.push(line) > 0)
+    const telemetry = connectionTelemetry('n1', new ConnectionCounters(), { log: (line) => lines.push(line) > 0 })
     telemetry.connectionDone(record(), 1.23456)
     assert.deepEqual(JSON.parse(lines[0] ?? ''), {
       time: '1970-01-01T00:00:00.000Z', node: 'n1', direction: 'outbound', outcome: 'allowed', transport: 'mtls', via: 'endpoint', source: 'shop/till-1',

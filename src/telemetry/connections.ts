@@ -18,7 +18,7 @@ export interface ConnectionEnd {
   readonly address: string
 }
 
-/** What is told about one captured connection when it is over. Filled in place while it runs. */
+/** What is told about one captured connection. Filled in place while it runs. */
 export interface ConnectionRecord {
   /** Milliseconds since the epoch at which it was accepted. */
   readonly startMs: number
@@ -53,6 +53,11 @@ export interface ConnectionRecord {
 
 /** Where an agent tells of connections. */
 export interface ConnectionTelemetry {
+  /**
+   * Told when bytes begin to flow; `connectionDone` follows.
+   * @param refresh brings the record's byte counts up to date, until then
+   */
+  readonly connectionOpened?: (record: ConnectionRecord, refresh: () => void) => void
   /** Told once for each connection, after its end. */
   readonly connectionDone: (record: ConnectionRecord, durationMs: number) => void
 }

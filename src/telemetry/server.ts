@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type Server, type ServerResponse } from 'node:http'
 import { isIP, type AddressInfo } from 'node:net'
 
 /** What a path answers with. */
@@ -7,6 +7,9 @@ export interface Page {
   readonly contentType: string
   readonly body: string
 }
+
+/** A page without an end: it answers as it likes. */
+export type StreamedPage = (query: URLSearchParams, response: ServerResponse) => void
 
 export interface StatusServer {
   readonly address: { readonly host: string; readonly port: number }
@@ -17,23 +20,29 @@ export interface StatusServer {
  * A small HTTP server for people and probes: GET (and HEAD) of fixed paths.
  * @param at `anyName`: requests for any host name are served, as scrapes by a Service's name are; only for pages that everybody may read
  * @param pages by path; an unknown path answers 404 and names those that exist
+ * @param streams pages that go on until whoever asked goes, or the server closes
  * @throws the listen error
  */
 export async function serveStatus(
   { host, port, anyName = false }: { readonly host: string; readonly port: number; readonly anyName?: boolean },
   pages: Readonly<Record<string, () => Page | Promise<Page>>>,
+  streams: Readonly<Record<string, StreamedPage>> = {},
 ): Promise<StatusServer> {
   const server: Server = createServer((request, response) => {
     void (async () => {
-      const path = new URL(request.url ?? '/', 'http://status').pathname
+      const { pathname: path, searchParams } = new URL(request.url ?? '/', 'http://status')
       const page = Object.hasOwn(pages, path) ? pages[path] : undefined
-      const known = text(404, `try ${Object.keys(pages).join(', ')}\n`)
+      const known = text(404, `try ${[...Object.keys(pages), ...Object.keys(streams)].join(', ')}\n`)
       const notAllowed = text(405, 'only GET\n')
       let answer = known
       try {
         if (!anyName && !isOwnName(request.headers.host)) answer = text(421, 'use the address of this port, not a name\n')
         else if (request.method !== 'GET' && request.method !== 'HEAD') answer = notAllowed
         else if (page !== undefined) answer = await page()
+        else if (request.method === 'GET' && Object.hasOwn(streams, path)) {
+          streams[path]?.(searchParams, response)
+          return
+        }
       } catch (error) {
         answer = text(500, `${error instanceof Error ? error.message : String(error)}\n`)
       }

@@ -14,6 +14,8 @@ export interface SpliceResult {
 export interface Splice {
   /** Never rejects; resolves when both sides are closed. */
   readonly done: Promise<SpliceResult>
+  /** What has passed so far. */
+  readonly passed: () => Pick<SpliceResult, 'bytesAtoB' | 'bytesBtoA'>
 }
 
 /** What `Http2Stream` has beyond a Duplex. */
@@ -70,6 +72,7 @@ export function splice(a: Duplex, b: Duplex, { bulkBytes = Infinity, onBulk }: S
   let resetBy: 'a' | 'b' | undefined
   let bytesAtoB = 0
   let bytesBtoA = 0
+  const passed = (): ReturnType<Splice['passed']> => ({ bytesAtoB, bytesBtoA })
   const finish = (): void => resolve({ bytesAtoB, bytesBtoA, ...(resetBy === undefined ? { ended: 'clean' } : { ended: 'reset', resetBy }) })
   const cut = (by: 'a' | 'b'): void => {
     resetBy ??= by
@@ -110,7 +113,7 @@ export function splice(a: Duplex, b: Duplex, { bulkBytes = Infinity, onBulk }: S
     for (const stream of [a, b]) stream.on('error', () => {})
     cut(a.destroyed ? 'a' : 'b')
     finish()
-    return { done }
+    return { done, passed }
   }
   join(a, b, 'a')
   join(b, a, 'b')
@@ -132,7 +135,7 @@ export function splice(a: Duplex, b: Duplex, { bulkBytes = Infinity, onBulk }: S
   })
   a.resume()
   b.resume()
-  return { done }
+  return { done, passed }
 }
 
 function wasReset(stream: ResettableStream): boolean {

@@ -78,7 +78,13 @@ export function createLiveConnections(clock: Clock, telemetry: ConnectionTelemet
       },
       join: (client, server, options) => {
         ends = [client, server]
-        void splice(client, server, options).done.then((result) => {
+        const joined = splice(client, server, options)
+        telemetry.connectionOpened?.(record, () => {
+          const { bytesAtoB, bytesBtoA } = joined.passed()
+          record.bytesIn = bytesAtoB
+          record.bytesOut = bytesBtoA
+        })
+        void joined.done.then((result) => {
           record.bytesIn = result.bytesAtoB
           record.bytesOut = result.bytesBtoA
           record.ended = result.ended
