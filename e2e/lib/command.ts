@@ -15,10 +15,12 @@ export interface CommandOptions {
 /** A command that did not end well; the message has what it said. */
 export class CommandError extends Error {
   override readonly name = 'CommandError'
+  readonly stdout: string
   readonly stderr: string
-  constructor(message: string, stderr: string) {
+  constructor(message: string, stderr: string, stdout = '') {
     super(message)
     this.stderr = stderr
+    this.stdout = stdout
   }
 }
 
@@ -67,7 +69,7 @@ export async function run(program: string, args: readonly string[], options: Com
       child.once('close', resolve)
     })
     if (why !== undefined) throw new CommandError(`${what} ${why}${tail(stderr)}`, stderr)
-    if (code !== 0) throw new CommandError(`${what} ended with ${code ?? 'a signal'}${tail(stderr === '' ? stdout : stderr)}`, stderr)
+    if (code !== 0) throw new CommandError(`${what} ended with ${code ?? 'a signal'}${tail(stderr === '' ? stdout : stderr)}`, stderr, stdout)
     return { stdout, stderr }
   } finally {
     clearTimeout(timer)
