@@ -55,6 +55,19 @@ describe('decide', () => {
     assert.equal(decide(mesh, identity('shop'), 'echo.flat', 80).kind, 'endpoints')
   })
 
+  it('takes endpoints of the family that the caller used, by name the Service\'s first, and others only if there are none', () => {
+    const endpoints = (...addresses: string[]): Entry => ({
+      kind: 'endpoints', namespace: 'flat', name: 'echo', ports: [{ port: 80, endpoints: addresses.map((address) => ({ address, port: 8080, condition: 'ready', transport: { kind: 'plain' } })) }],
+    })
+    const [dual, six] = [index(service('flat', 'echo'), endpoints('10.1.0.1', 'fd01::1')), index(service('flat', 'echo'), endpoints('fd01::1'))]
+    const found = (from: typeof dual, host: string): readonly string[] => {
+      const decision = decide(from, identity('flat'), host, 80)
+      return decision.kind === 'endpoints' ? decision.endpoints.map(({ address }) => address) : []
+    }
+    assert.deepEqual(['10.0.0.4', 'fd00::4', 'echo'].map((host) => found(dual, host)), [['10.1.0.1'], ['fd01::1'], ['10.1.0.1']])
+    assert.deepEqual(found(six, '10.0.0.4'), ['fd01::1'])
+  })
+
   it('refuses unknown names, and unknown ports by naming the ports there are', () => {
     const name = decide(mesh, identity('shop'), 'nobody.books', 80)
     assert.equal(name.kind === 'refused' && name.reason, 'unknown-destination')

@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import {
   endpointsKey, routesKey, type Endpoint, type EndpointsEntry, type ServiceEntry, type ServicePort, type WaypointEntry, type WorkloadEntry,
 } from './entries.ts'
+import { ofFamily } from './families.ts'
 import type { Identity } from './identity.ts'
 import type { ReasonCode } from './reasons.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -100,7 +101,8 @@ function decideOpen(index: DestinationIndex, caller: Identity, host: string, por
   const waypoint = waypointFor(index, caller, service, port)
   if (waypoint === undefined) {
     const endpoints = index.snapshot.get(endpointsKey(service.namespace, service.name)) as EndpointsEntry | undefined
-    return { kind: 'endpoints', service, port: servicePort, endpoints: endpoints?.ports.find((each) => each.port === port)?.endpoints ?? [] }
+    const all = endpoints?.ports.find((each) => each.port === port)?.endpoints ?? []
+    return { kind: 'endpoints', service, port: servicePort, endpoints: ofFamily(all, isIP(name) === 0 ? service.clusterIPs[0] : name) }
   }
   if (waypoint.entry === undefined || waypoint.entry.addresses.length === 0) {
     return { kind: 'refused', reason: 'no-waypoint', detail: `${waypoint.key} has no address yet` }

@@ -30,6 +30,14 @@ describe('compileConfig', () => {
     assert.equal(config.tables.size, 2)
   })
 
+  it('reaches a Service of both families by its first one, for an application may listen on that only', () => {
+    const both = { ...endpoints('books', 'reviews', { ...endpoint(1), address: '10.1.0.1' }, { ...endpoint(1), address: 'fd01::1' }) }
+    for (const [clusterIPs, found] of [[['10.0.0.1', 'fd00::1'], '10.1.0.1'], [['fd00::1', '10.0.0.1'], 'fd01::1']] as const) {
+      const config = compileConfig(snapshotOf([{ ...reviews, clusterIPs: [...clusterIPs] }, both]), 'books')
+      assert.deepEqual(config.endpoints.get('books/reviews:80')?.endpoints.map(({ address }) => address), [found])
+    }
+  })
+
   it('takes over what did not change as the same object, equal copies included', () => {
     const before = snapshotOf(base)
     const first = compileConfig(before, 'books')

@@ -3,6 +3,7 @@ import { isIPv6, SocketAddress } from 'node:net'
 import {
   entryKey, routesKey, serviceKey, type EndpointsEntry, type Entry, type EntryKey, type RouteTableEntry, type ServiceEntry, type ServicePort,
 } from '../../src/model/entries.ts'
+import { ofFamily } from '../../src/model/families.ts'
 import type { Snapshot } from '../../src/model/snapshot.ts'
 import { formatAuthority } from '../../src/transport/authority.ts'
 import { speakersOf } from '../../src/policy/speaker.ts'
@@ -95,7 +96,7 @@ function addEndpoints(
   for (const { port, endpoints: given } of entry.ports) {
     const key = `${entry.namespace}/${entry.name}:${port}`
     const protocol = service?.ports.find((each) => each.port === port)?.protocol ?? 'auto'
-    const endpoints = closed === undefined ? routed(given, service, port, namespace, snapshot) : []
+    const endpoints = closed === undefined ? routed(ofFamily(given, service?.clusterIPs[0]), service, port, namespace, snapshot) : []
     const old = previous?.endpoints.get(key)
     const unchanged = old?.protocol === protocol && old.closed === closed && (old.endpoints === endpoints || isDeepStrictEqual(old.endpoints, endpoints))
     into.set(key, unchanged ? old : { namespace: entry.namespace, name: entry.name, port, protocol, endpoints, closed })
