@@ -1,9 +1,14 @@
 import { cases as failing } from './cases/failing.ts'
+import type { MeshWorld } from './cases/mesh-case.ts'
+import { cases as meshPaths } from './cases/mesh-paths.ts'
 import { cases as paths } from './cases/paths.ts'
 import { cases as system } from './cases/system.ts'
+import { startMesh } from './lib/mesh.ts'
 import { startRig, type Rig } from './lib/rig.ts'
 
 const groups = { system, paths, failing } as const
+/** With a real control plane, agents and waypoints: in this order, for each goes on where the one before has ended. */
+const meshGroups = { 'the whole mesh': meshPaths } as const
 
 describe('in network namespaces', () => {
   let rig: Rig
@@ -17,4 +22,19 @@ describe('in network namespaces', () => {
       for (const { name, run } of cases) it(name, () => run(rig))
     })
   }
+
+  describe('with real agents', () => {
+    let world: MeshWorld
+    before(async () => {
+      await rig.bare()
+      // No agent has started yet: the first case does that.
+      world = { rig, mesh: await startMesh(), agents: {} as MeshWorld['agents'] }
+    })
+    after(() => world.mesh.close())
+    for (const [group, cases] of Object.entries(meshGroups)) {
+      describe(group, () => {
+        for (const { name, run } of cases) it(name, () => run(world))
+      })
+    }
+  })
 })

@@ -1,6 +1,7 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
 import { createInterface } from 'node:readline'
 import type { Operation, Operations } from '../testing/protocol.ts'
 
@@ -15,28 +16,34 @@ const program = join(import.meta.dirname, '../testing/pod.ts')
 /** Starts the applications in the namespace `namespace`. */
 export async function startPod(namespace: string): Promise<PodProcess> {
   const child = spawn('ip', ['netns', 'exec', namespace, process.execPath, program, namespace], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const ask = await converse(child, namespace)
+  return { ask: ask as PodProcess['ask'], stop: () => end(child, 'SIGKILL') }
+}
+
+/**
+ * Speaks with a program by lines of JSON: `{ id, operation, spec }` to it, `{ id, result }` or `{ id, failed }` from it, which says `{ id: 0 }` when it is ready.
+ * @param name of the program, for errors
+ */
+export async function converse(child: ChildProcessByStdio<Writable, Readable, null>, name: string): Promise<(operation: string, spec: unknown) => Promise<unknown>> {
   const open = new Map<number, PromiseWithResolvers<unknown>>()
   const ready = Promise.withResolvers<unknown>()
   open.set(0, ready)
   createInterface({ input: child.stdout }).on('line', (line) => {
     const { id, result, failed } = JSON.parse(line) as { readonly id: number; readonly result?: unknown; readonly failed?: string }
     if (failed === undefined) open.get(id)?.resolve(result)
-    else open.get(id)?.reject(new Error(`${namespace}: ${failed}`))
+    else open.get(id)?.reject(new Error(`${name}: ${failed}`))
     open.delete(id)
   })
   child.once('exit', (code) => {
-    for (const each of open.values()) each.reject(new Error(`the process in ${namespace} ended (${code ?? 'killed'})`))
+    for (const each of open.values()) each.reject(new Error(`the process in ${name} ended (${code ?? 'killed'})`))
   })
   let last = 0
   await ready.promise
-  return {
-    ask: <Name extends Operation>(operation: Name, spec: Operations[Name]['spec']) => {
-      const waiting = Promise.withResolvers<unknown>()
-      open.set(++last, waiting)
-      child.stdin.write(`${JSON.stringify({ id: last, operation, spec })}\n`)
-      return waiting.promise as Promise<Operations[Name]['result']>
-    },
-    stop: () => end(child, 'SIGKILL'),
+  return (operation, spec) => {
+    const waiting = Promise.withResolvers<unknown>()
+    open.set(++last, waiting)
+    child.stdin.write(`${JSON.stringify({ id: last, operation, spec })}\n`)
+    return waiting.promise
   }
 }
 

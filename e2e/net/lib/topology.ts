@@ -29,6 +29,9 @@ export const pods = {
 
 export type PodName = keyof typeof pods
 
+/** Where a waypoint runs, when one does. */
+export const waypointPlace = { name: 'w', node: 2, attachment: 'ptp', address: '10.61.2.30', address6: 'fd00:61:2::30' } as const satisfies PodPlace
+
 /** Services on port 80, each with one pod's port 8080 behind it. */
 export const services = {
   a: { address: '10.96.0.1', address6: 'fd00:96::1' },
@@ -47,7 +50,7 @@ export const nodeNamespace = (node: 1 | 2): string => `node${node}`
 /** Builds it all. In its own mount namespace: `/run/netns` is a fresh file system there. */
 export function build(): void {
   shell('mount -t tmpfs tmpfs /run')
-  const all = Object.values(pods)
+  const all = [...Object.values(pods), waypointPlace]
   shell([
     'mkdir -p /run/netns',
     ...['node1', 'node2', ...all.map((pod) => pod.name)].flatMap((name) => [`ip netns add ${name}`, `ip netns exec ${name} sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0`, `ip -n ${name} link set lo up`]),
