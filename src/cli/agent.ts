@@ -4,6 +4,7 @@ import type { UnknownDestinations } from '../model/destination.ts'
 import type { AccessLogLevel, LogLevel } from '../model/infra.ts'
 import { install } from '../model/install.ts'
 import { startAgent, type Agent } from '../node/agent.ts'
+import { dumpOf } from '../node/dump.ts'
 import { streamSink } from '../telemetry/access-log.ts'
 import { ConnectionCounters, connectionTelemetry, registerConnections } from '../telemetry/connection-counters.ts'
 import type { ConnectionTelemetry } from '../telemetry/connections.ts'
@@ -74,6 +75,7 @@ class Stopped extends Error {}
 async function serve(options: AgentVerbOptions, log: Log, stopped: Promise<void>, closers: (() => unknown)[]): Promise<number> {
   const { node, trustDomain, namespace } = options
   const clock = systemClock
+  const startedMs = clock.now()
   const giveUp = new AbortController()
   void stopped.then(() => giveUp.abort(new Stopped()))
   const counters = new ConnectionCounters()
@@ -101,6 +103,7 @@ async function serve(options: AgentVerbOptions, log: Log, stopped: Promise<void>
   closers.push(
     openWhenFree(options.metricsPort, '0.0.0.0', log, { '/metrics': async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() }) }),
     openWhenFree(options.adminPort, '127.0.0.1', log, {
+      '/dump': () => json(dumpOf(started, { node, pod: options.pod, version: versions().version, nowMs: clock.now(), startedMs })),
       '/pods': () => json(started.manager.pods()),
       '/plugin': () => json({ problem: started.pluginProblem() }),
       '/identities': () => json(started.identities.list()),

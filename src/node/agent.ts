@@ -48,6 +48,10 @@ export interface Agent {
   readonly manager: Manager
   readonly identities: Identities
   readonly snapshot: () => Snapshot
+  /** When the present configuration was taken over, milliseconds since the epoch; undefined: there is none. */
+  readonly configuredAtMs: () => number | undefined
+  /** The mark that a pod's own rules let pass. @param path of its network namespace */
+  readonly markOf: (path: string) => number
   /** Why the plugin of CNI is not in place; '' if it is, or is not wanted. */
   readonly pluginProblem: () => string
   /** Takes nothing new, waits for connections, and ends; rules stay. */
@@ -70,6 +74,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { originalDestination } = await import('./native/sockets.ts')
   const marks = keepMarks(`${paths.host}/marks`)
   let snapshot: Snapshot = new Map()
+  let configuredAtMs: number | undefined
   let enrol: Mailbox['enrol'] = () => {}
   const joining = Promise.withResolvers<Member>()
   const identities = createIdentities({
@@ -88,6 +93,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     subscriber: { kind: 'agent', namespace: identity.namespace },
     onSnapshot: (next) => {
       snapshot = next
+      configuredAtMs = clock.now()
       manager.configure(next)
       enrol(enrolledIn(next))
     },
@@ -136,6 +142,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     member, manager, identities,
     pluginProblem: () => plugin?.problem() ?? '',
     snapshot: () => snapshot,
+    configuredAtMs: () => configuredAtMs,
+    markOf: (path) => marks.of(basename(path)),
     drain: async (deadlineMs) => {
       mailbox.close()
       watch.close()

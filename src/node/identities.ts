@@ -30,8 +30,8 @@ export interface Identities {
   readonly hold: (identity: Identity) => HeldIdentity
   /** Gives every one the mesh's roots of now. */
   readonly updateBundle: (trustBundlePem: readonly string[]) => void
-  /** SPIFFE ids that are held, and when their certificates end, milliseconds since the epoch; undefined: none yet. */
-  readonly list: () => readonly { readonly id: string; readonly holds: number; readonly notAfterMs: number | undefined }[]
+  /** SPIFFE ids that are held, and from when to when their certificates are valid, milliseconds since the epoch; undefined: none yet. */
+  readonly list: () => readonly { readonly id: string; readonly holds: number; readonly notBeforeMs: number | undefined; readonly notAfterMs: number | undefined }[]
   readonly close: () => void
 }
 
@@ -121,7 +121,7 @@ export function createIdentities(options: IdentitiesOptions): Identities {
       bundle = trustBundlePem
       for (const [id, one] of held) updateOne(one, id)
     },
-    list: () => [...held].map(([id, { holds, keeper }]) => ({ id, holds, notAfterMs: keeper?.current().notAfterMs })),
+    list: () => [...held].map(([id, { holds, keeper }]) => ({ id, holds, notBeforeMs: keeper?.current().notBeforeMs, notAfterMs: keeper?.current().notAfterMs })),
     close: () => {
       closed = true
       for (const { giveUp, keeper } of held.values()) {

@@ -145,6 +145,16 @@ describe('createManager', () => {
     assert.deepEqual(manager.pods(), [])
   })
 
+  it('tells what it knows of the pods that it captures, and whom it leaves alone', async () => {
+    manager.see([sandbox('a'), sandbox('b'), sandbox('c')])
+    manager.configure(snapshotOf(workload('a'), workload('b', { capture: false })))
+    await settle()
+    assert.deepEqual(manager.pods().map(({ name, state, identity, addresses, path, rules }) => ({ name, state, identity, addresses, path, rules })), [
+      { name: 'a', state: 'captured', identity: 'spiffe://cluster.local/ns/shop/sa/a', addresses: ['10.0.0.1'], path: '/run/netns/a', rules: true },
+    ])
+    assert.deepEqual(manager.others().map(({ name, told }) => ({ name, told })), [{ name: 'b', told: true }, { name: 'c', told: false }])
+  })
+
   it('keeps a pod that comes back in time', async () => {
     manager.see([sandbox('a')])
     manager.configure(snapshotOf(workload('a')))

@@ -54,6 +54,14 @@ export interface PodState {
   readonly state: 'waiting' | 'captured' | 'leaving'
   /** Why it is not captured; '' if nothing is wrong. */
   readonly problem: string
+  /** SPIFFE id; '' if no controller tells of the pod any more. */
+  readonly identity: string
+  /** As the container runtime says; empty if it does not. */
+  readonly addresses: readonly string[]
+  /** Where its network namespace can be opened. */
+  readonly path: string
+  /** Whether rules are in force in it. */
+  readonly rules: boolean
   readonly traffic: PodStats | undefined
 }
 
@@ -70,6 +78,8 @@ export interface Manager {
   /** Whether every pod that shall be captured is, or has a problem of its own. */
   readonly settled: () => boolean
   readonly pods: () => readonly PodState[]
+  /** Pods of the node that the agent leaves alone; `told`: a controller has told of them. */
+  readonly others: () => readonly (Pick<Sandbox, 'uid' | 'namespace' | 'name'> & { readonly told: boolean })[]
   /** Takes nothing new and waits for what there is; rules stay, so that what comes meanwhile is the next agent's, or refused. */
   readonly drain: (deadlineMs: number) => Promise<void>
   readonly close: () => Promise<void>
@@ -285,9 +295,14 @@ export function createManager(options: ManagerOptions): Manager {
     pods: () =>
       [...known].flatMap(([uid, { sandbox, capture, problem }]) => {
         if (capture === undefined && !wanted(uid)) return []
-        const { namespace, name } = sandbox
-        return { uid, namespace, name, state: capture?.state() ?? 'waiting', problem, traffic: capture?.stats() }
+        const { namespace, name, addresses, path } = sandbox
+        return {
+          uid, namespace, name, state: capture?.state() ?? 'waiting', problem, identity: workloads.get(uid)?.identity ?? '', addresses, path,
+          rules: capture?.inForce() === true, traffic: capture?.stats(),
+        }
       }),
+    others: () =>
+      [...known].flatMap(([uid, { sandbox: { namespace, name }, capture }]) => (capture === undefined && !wanted(uid) ? { uid, namespace, name, told: workloads.has(uid) } : [])),
     drain: async (deadlineMs) => {
       closing = true
       for (const { cancelRetry } of known.values()) cancelRetry?.()
