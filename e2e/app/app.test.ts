@@ -14,7 +14,7 @@ describe('the suite\'s application', () => {
   const direct = { via: 'direct' }
 
   before(async () => {
-    application = await startApplication({ http: 0, grpc: 0, tcp: 0 })
+    application = await startApplication({ http: 0, grpc: 0, tcp: 0, udp: 0 })
     driver = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), 'drive'], { stdio: ['pipe', 'pipe', 'inherit'] })
     talk = dialogue(driver.stdin!, driver.stdout!)
   })
@@ -87,6 +87,33 @@ describe('the suite\'s application', () => {
     assert.equal(typeof reply.pod, 'string')
   })
 
+  it('says bytes as they are, ends its direction, and hears the rest', async () => {
+    const target = `127.0.0.1:${application.ports.tcp}`
+    const [whole] = await talk.ask('raw', { target, send: 'x'.repeat(200_000), half: true, ...direct }).result
+    assert.deepEqual([whole?.end, whole?.received.split('\n')[1]?.length], ['end', 200_000])
+    const [hello] = await talk.ask('raw', { target, sni: 'a.example', untilText: 'a.example', ...direct }).result
+    assert.equal(hello?.end, 'text')
+    assert.deepEqual(await talk.ask('raw', { target: '127.0.0.1:1', count: 2, ...direct }).result, Array(2).fill({ received: '', end: 'ECONNREFUSED' }))
+    const [refused] = await talk.ask('raw', { target: `127.0.0.1:${application.ports.http}`, send: 'GARBAGE\r\n\r\n', ...direct }).result
+    assert.match(refused?.received ?? '', /^HTTP\/1\.1 400 /)
+  })
+
+  it('sends a datagram and gets it back', async () => {
+    const [reply] = await talk.ask('udp', { host: '127.0.0.1', port: application.ports.udp }).result
+    assert.match(reply?.from ?? '', /^127\.0\.0\.1:\d+$/)
+  })
+
+  it('answers a health check of gRPC as the kubelet makes it', async () => {
+    const session = connectHttp2(`http://127.0.0.1:${application.ports.grpc}`)
+    const stream = session.request({ ':method': 'POST', ':path': '/grpc.health.v1.Health/Check', 'content-type': 'application/grpc', 'te': 'trailers' })
+    stream.end(Buffer.from([0, 0, 0, 0, 0]))
+    const chunks: Buffer[] = []
+    for await (const chunk of stream) chunks.push(chunk as Buffer)
+    session.close()
+    // A message of two bytes: field 1 is 1, SERVING.
+    assert.deepEqual([...Buffer.concat(chunks)], [0, 0, 0, 0, 2, 8, 1])
+  })
+
   it('echoes over a WebSocket', async () => {
     assert.deepEqual(await talk.ask('websocket', { url: url('/ws'), send: 'hi', ...direct }).result, { status: 101, echoed: 'hi' })
   })
@@ -111,7 +138,7 @@ describe('the suite\'s application', () => {
   })
 
   it('serves on at its end until traffic has ceased', async () => {
-    const other = await startApplication({ http: 0, grpc: 0, tcp: 0 })
+    const other = await startApplication({ http: 0, grpc: 0, tcp: 0, udp: 0 })
     const at = `http://127.0.0.1:${other.ports.http}`
     const slow = talk.ask('requests', { url: `${at}/delay/300`, ...direct }).result
     await talk.ask('until', { url: at, status: 200, ...direct }).result

@@ -25,6 +25,14 @@ export const echoService = {
   Chat: method('Chat', true, true),
 } as const
 
+/** What the kubelet's probes ask; the answer is always SERVING. Source: grpc.health.v1. */
+const health = {
+  Check: {
+    path: '/grpc.health.v1.Health/Check', requestStream: false, responseStream: false,
+    requestSerialize: () => Buffer.alloc(0), requestDeserialize: () => ({}), responseSerialize: () => Buffer.from([8, 1]), responseDeserialize: () => ({}),
+  },
+} as const satisfies Record<string, MethodDefinition<Message, Message>>
+
 /** @param busy is told +1 and -1 as calls begin and end */
 export async function startGrpc(port: number, busy: (change: 1 | -1) => void): Promise<{ readonly port: number; readonly end: (deadlineMs: number) => Promise<void> }> {
   const server = new Server({ 'grpc.max_concurrent_streams': 1_000 })
@@ -62,6 +70,7 @@ export async function startGrpc(port: number, busy: (change: 1 | -1) => void): P
   }
   const { Missing, ...served } = echoService
   server.addService(served, implementation)
+  server.addService(health, { Check: (_call: ServerUnaryCall<Message, Message>, done: sendUnaryData<Message>) => done(null, {}) })
   if (Missing.path in served) throw new Error('a method without an implementation is not served')
   const bound = await new Promise<number>((resolve, reject) => {
     server.bindAsync(`0.0.0.0:${port}`, ServerCredentials.createInsecure(), (error, at) => {

@@ -72,6 +72,8 @@ export interface UntilSpec extends Omit<RequestsSpec, 'count' | 'concurrency' | 
   /** Any pod but these. */
   readonly podOtherThan?: readonly string[]
   readonly reasonOtherThan?: readonly string[]
+  /** It came by a waypoint: the application was told of the caller, or it is not the application's answer. */
+  readonly byWaypoint?: boolean
   /** Milliseconds between the end of one request and the start of the next; 5 by default. */
   readonly everyMs?: number
   /** Milliseconds until it gives up; 30,000 by default. */
@@ -155,6 +157,45 @@ export interface TcpReply {
   readonly error?: string
 }
 
+/** A connection on which the caller says all that it has to say, and then hears whoever answers to its end. */
+export interface RawSpec {
+  readonly target: string
+  /** Latin-1; by default nothing. */
+  readonly send?: string
+  /** In place of `send`: the ClientHello of a TLS client that wants this name. */
+  readonly sni?: string
+  /** Ends its own direction when all is sent; by default it stays open. */
+  readonly half?: boolean
+  /** Hears no further than this. */
+  readonly untilText?: string
+  readonly count?: number
+  readonly concurrency?: number
+  readonly timeoutMs?: number
+  readonly via?: string
+}
+
+export interface RawReply {
+  /** Latin-1. */
+  readonly received: string
+  /** The other side's end, that of `untilText`, or of the time; anything else is the error's code. */
+  readonly end: string
+}
+
+/** Datagrams to the application's UDP port, which sends each back with who it is. */
+export interface UdpSpec {
+  readonly host: string
+  readonly port: number
+  readonly count?: number
+  readonly timeoutMs?: number
+}
+
+export interface UdpReply {
+  readonly version?: string
+  /** The sender's address and port as the application saw them. */
+  readonly from?: string
+  readonly error?: string
+}
+
 /** One WebSocket: opened, a text sent and its echo awaited. */
 export interface WebSocketSpec {
   readonly url: string
@@ -175,6 +216,8 @@ export interface Operations {
   readonly load: { readonly spec: LoadSpec; readonly result: LoadResult }
   readonly grpc: { readonly spec: GrpcSpec; readonly result: readonly GrpcReply[] }
   readonly tcp: { readonly spec: TcpSpec; readonly result: readonly TcpReply[] }
+  readonly raw: { readonly spec: RawSpec; readonly result: readonly RawReply[] }
+  readonly udp: { readonly spec: UdpSpec; readonly result: readonly UdpReply[] }
   readonly websocket: { readonly spec: WebSocketSpec; readonly result: WebSocketReply }
   /** Ends the load or the wait with that id; its result comes as its own answer. */
   readonly stop: { readonly spec: { readonly id: number }; readonly result: boolean }

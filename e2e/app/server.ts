@@ -1,3 +1,5 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
 import { createServer as createHttp, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createHttp2, type Http2ServerRequest, type Http2ServerResponse, type ServerHttp2Session } from 'node:http2'
 import { createServer as createTcp, type AddressInfo, type Server, type Socket } from 'node:net'
@@ -14,6 +16,8 @@ export interface Ports {
   readonly grpc: number
   /** Speaks first, then echoes. */
   readonly tcp: number
+  /** Sends each datagram's sender its own address back. */
+  readonly udp: number
 }
 
 export interface Application {
@@ -68,7 +72,11 @@ export async function startApplication(ports: Ports, usual = 200): Promise<Appli
     state.busy += busy
     state.last = Date.now()
   })
-  const bound = { http: await listen(front, ports.http), grpc: grpc.port, tcp: await listen(tcp, ports.tcp) }
+  const datagrams = createSocket('udp4', (_message, { address, port }) => datagrams.send(JSON.stringify({ version: who.version, from: `${address}:${port}` }), port, address))
+  datagrams.on('error', () => {})
+  datagrams.bind(ports.udp)
+  await once(datagrams, 'listening')
+  const bound = { http: await listen(front, ports.http), grpc: grpc.port, tcp: await listen(tcp, ports.tcp), udp: datagrams.address().port }
 
   return {
     ports: bound,
@@ -83,6 +91,7 @@ export async function startApplication(ports: Ports, usual = 200): Promise<Appli
       front.close()
       for (const socket of sockets) socket.destroy()
       tcp.close()
+      datagrams.close()
       await grpc.end(Math.max(0, deadlineMs - (Date.now() - start)))
     },
   }

@@ -117,21 +117,21 @@ export const cases = defineCases([
     name: 'captured: a consumer route applies in its own namespace and nowhere else, without any grant',
     features: ['node agent', 'HTTPRoute', 'MeshConsumerRoute'],
     manifests: [
-      service('store', 'consumed', echo.v1),
-      service('store', 'consumed-v2', echo.v2),
-      route('HTTPRoute', 'shop', 'consumed', [parent('consumed', { namespace: 'store', port: 80 })], [
+      service('store', 'consumer', echo.v1),
+      service('store', 'consumer-v2', echo.v2),
+      route('HTTPRoute', 'shop', 'consumer', [parent('consumer', { namespace: 'store', port: 80 })], [
         { matches: [{ path: { value: '/old' } }], filters: [{ type: 'RequestRedirect', requestRedirect: { path: { type: 'ReplaceFullPath', replaceFullPath: '/new' }, statusCode: 301 } }] },
-        { filters: [marked('shop'), { type: 'RequestHeaderModifier', requestHeaderModifier: { add: [{ name: 'x-from', value: 'shop' }] } }], backendRefs: [backend('consumed', { namespace: 'store' })] },
+        { filters: [marked('shop'), { type: 'RequestHeaderModifier', requestHeaderModifier: { add: [{ name: 'x-from', value: 'shop' }] } }], backendRefs: [backend('consumer', { namespace: 'store' })] },
       ]),
     ],
     run: async (context) => {
       const { url, driver } = context
-      const target = url('store', 'consumed')
+      const target = url('store', 'consumer')
       for (const from of await routed(context, target, 'shop')) {
         assert.deepEqual(await answers(from, target), ['200 v1 shop'])
         assert.deepEqual((await from.request(target, { headers: { 'x-from': 'me' } })).echo?.headers['x-from']?.join(','), 'me,shop')
-        const { status, headers } = await from.request(url('store', 'consumed', '/old?a=b'))
-        assert.deepEqual([status, headers?.['location']], [301, [url('store', 'consumed', '/new?a=b')]])
+        const { status, headers } = await from.request(url('store', 'consumer', '/old?a=b'))
+        assert.deepEqual([status, headers?.['location']], [301, [url('store', 'consumer', '/new?a=b')]])
       }
       for (const from of [await driver('garden', 'c'), await driver('outside', 'stranger')]) assert.deepEqual(await answers(await reached(from, target), target), ['200 v1 no route'])
     },

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { defineCases, type Context, type Role } from '../lib/case.ts'
+import { defineCases, everyEntry, inARow as many, type Context, type Role } from '../lib/case.ts'
 import { backend, echo, parent, route, service } from '../lib/manifests.ts'
 import { conditionsOf, routeParents, type Condition, type KindName, type KubeObject } from '../lib/objects.ts'
 import { tally } from '../lib/statistics.ts'
@@ -21,6 +21,7 @@ export const cases = defineCases([
   {
     name: 'consumer route: for its namespace only, and in place of the producer\'s',
     features: ['HTTPRoute', 'MeshConsumerRoute', 'SupportMesh'],
+    entries: everyEntry,
     manifests: [
       service('store', 'consumed', echo.both),
       service('store', 'consumed-v1', echo.v1),
@@ -32,19 +33,22 @@ export const cases = defineCases([
     ],
     run: async ({ client, url }) => {
       const ask = async (role: Role, path: string) => {
-        const replies = await (await client(role)).requests({ url: url('store', 'consumed', path), count: 20, concurrency: 2 })
+        const replies = await (await client(role)).requests({ url: url('store', 'consumed', path), count: many, concurrency: 5 })
         return tally(replies.map(({ status, version, headers }) => `${status} ${version ?? '-'} ${headers?.['x-route']?.[0] ?? '-'}`))
       }
-      assert.deepEqual(await ask('shop', '/shop'), { '200 v2 consumer': 20 })
+      const { held } = await (await client('shop')).until({ url: url('store', 'consumed', '/shop'), header: { name: 'x-route', value: 'consumer' }, withinMs: 20_000 })
+      assert.ok(held, 'the consumer route is not in force')
+      assert.deepEqual(await ask('shop', '/shop'), { '200 v2 consumer': many })
       // Nothing of the producer's is left: what the consumer's rules do not match is matched by nobody.
-      assert.deepEqual(await ask('shop', '/'), { '404 - -': 20 })
-      assert.deepEqual(await ask('store', '/shop'), { '200 v1 producer': 20 })
-      assert.deepEqual(await ask('garden', '/shop'), { '200 v1 producer': 20 })
+      assert.deepEqual(await ask('shop', '/'), { '404 - -': many })
+      assert.deepEqual(await ask('store', '/shop'), { '200 v1 producer': many })
+      assert.deepEqual(await ask('garden', '/shop'), { '200 v1 producer': many })
     },
   },
   {
     name: 'parentRef port and sectionName: a route holds for that port and no other',
     features: ['HTTPRoute', 'HTTPRouteParentRefPort', 'sectionName'],
+    entries: everyEntry,
     manifests: [
       service('store', 'ported', echo.both, {
         ports: [{ name: 'http', port: 80, targetPort: 'http' }, { name: 'http-alt', port: 8080, targetPort: 'http' }, { name: 'http-free', port: 8081, targetPort: 'http' }],
@@ -57,7 +61,7 @@ export const cases = defineCases([
     run: async (context) => {
       const from = await context.client('shop')
       const routed = async (port: number) => (await from.request(context.url('store', 'ported', '/', port))).headers?.['x-route']?.[0]
-      assert.deepEqual([await routed(80), await routed(8080), await routed(8081)], ['number', 'name', undefined])
+      await context.inARow(async () => assert.deepEqual([await routed(80), await routed(8080), await routed(8081)], ['number', 'name', undefined]))
       const accepted = await condition(context, 'HTTPRoute', 'store', 'ported-by-neither', 'Accepted')
       assert.deepEqual([accepted.status, accepted.reason], ['False', 'NoMatchingParent'])
     },

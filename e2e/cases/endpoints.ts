@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { defineCases } from '../lib/case.ts'
+import { defineCases, everyEntry, inARow as many } from '../lib/case.ts'
 import { appPorts, backend, echo, parent, route, service } from '../lib/manifests.ts'
 import { readyAddresses, readyIn } from '../lib/place.ts'
 import { tally } from '../lib/statistics.ts'
@@ -34,6 +34,7 @@ export const cases = defineCases([
   {
     name: 'headless and selector-less Services as backends',
     features: ['HTTPRoute', 'headless', 'EndpointSlice'],
+    entries: everyEntry,
     manifests: [
       service('store', 'fronted', echo.both),
       service('store', 'fronted-headless', echo.v1, { clusterIP: 'None' }),
@@ -44,11 +45,13 @@ export const cases = defineCases([
         { matches: [{ path: { value: '/by-hand' } }], backendRefs: [backend('fronted-by-hand')] },
       ]),
     ],
-    run: async ({ client, url, kube, namespace, apply, until }) => {
+    run: async ({ client, url, kube, namespace, apply, until, inARow }) => {
       const from = await client('store')
-      const headless = await from.request(url('store', 'fronted', '/headless'))
-      assert.deepEqual([headless.status, headless.version], [200, 'v1'])
-      assert.equal((await from.request(url('store', 'fronted', '/by-hand'))).status, 503)
+      await inARow(async () => {
+        const headless = await from.request(url('store', 'fronted', '/headless'))
+        assert.deepEqual([headless.status, headless.version], [200, 'v1'])
+        assert.equal((await from.request(url('store', 'fronted', '/by-hand'))).status, 503)
+      })
       // The slice that somebody writes by hand names the pod of v2.
       const [pod] = await kube.list('Pod', namespace('store'), 'app=echo,version=v2')
       const { podIP } = pod?.['status'] as { readonly podIP: string }
@@ -57,6 +60,7 @@ export const cases = defineCases([
         addressType: 'IPv4', ports: [{ name: 'http', port: 8080, protocol: 'TCP' }], endpoints: [{ addresses: [podIP] }],
       }])
       await until('the hand-made slice to be used', async () => (await from.request(url('store', 'fronted', '/by-hand'))).version === 'v2', 10_000)
+      await inARow(async () => assert.equal((await from.request(url('store', 'fronted', '/by-hand'))).version, 'v2'))
     },
   },
   {
@@ -83,18 +87,21 @@ export const cases = defineCases([
   {
     name: 'dual-stack: every address family of a Service is the same destination',
     features: ['HTTPRoute', 'dual-stack'],
+    entries: everyEntry,
     manifests: [
       service('store', 'dual', echo.v1, { ipFamilyPolicy: 'PreferDualStack' }),
       route('HTTPRoute', 'store', 'dual', [parent('dual', { port: 80 })], [
         { filters: [{ type: 'ResponseHeaderModifier', responseHeaderModifier: { set: [{ name: 'x-route', value: 'dual' }] } }], backendRefs: [backend('dual')] },
       ]),
     ],
-    run: async ({ client, kube, namespace }) => {
+    run: async ({ client, kube, namespace, inARow }) => {
       const { clusterIPs } = (await kube.get('Service', namespace('store'), 'dual'))['spec'] as { readonly clusterIPs: readonly string[] }
       const from = await client('shop')
       for (const address of clusterIPs) {
-        const reply = await from.request(`http://${address.includes(':') ? `[${address}]` : address}/`)
-        assert.deepEqual([reply.status, reply.headers?.['x-route']], [200, ['dual']], address)
+        await inARow(async () => {
+          const reply = await from.request(`http://${address.includes(':') ? `[${address}]` : address}/`)
+          assert.deepEqual([reply.status, reply.headers?.['x-route']], [200, ['dual']], address)
+        })
       }
       return `${clusterIPs.length === 1 ? 'this cluster has one family only' : 'two families'}: ${clusterIPs.join(', ')}`
     },
@@ -140,11 +147,12 @@ export const cases = defineCases([
   {
     name: 'dedicated Services without a route keep working through a namespace that has a waypoint',
     features: ['SupportMesh', 'no route'],
+    entries: everyEntry,
     manifests: [service('store', 'routeless', echo.both, { ports: appPorts })],
     run: async ({ client, url }) => {
       for (const role of ['store', 'shop', 'garden']) {
-        const replies = await (await client(role)).requests({ url: url('store', 'routeless'), count: 20, concurrency: 2, brief: true })
-        assert.deepEqual(tally(replies.map(({ status }) => status)), { 200: 20 }, role)
+        const replies = await (await client(role)).requests({ url: url('store', 'routeless'), count: many, concurrency: 5, brief: true })
+        assert.deepEqual(tally(replies.map(({ status }) => status)), { 200: many }, role)
       }
     },
   },

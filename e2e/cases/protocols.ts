@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { defineCases } from '../lib/case.ts'
+import { defineCases, everyEntry } from '../lib/case.ts'
 import { backend, echo, parent, route, service } from '../lib/manifests.ts'
 import { assertShares, tally } from '../lib/statistics.ts'
 
@@ -26,6 +26,7 @@ export const cases = defineCases([
   {
     name: 'gRPC: by service, method and header; streams, trailers, deadlines; unmatched is UNIMPLEMENTED',
     features: ['GRPCRoute', 'method matching', 'header matching'],
+    entries: everyEntry,
     manifests: [
       service('store', 'methods', echo.both),
       service('store', 'methods-v1', echo.v1),
@@ -36,27 +37,31 @@ export const cases = defineCases([
         { matches: [{ method: { service: 'e2e.Echo', method: 'Fail' } }], backendRefs: [grpcBackend('methods-missing', 1)] },
       ]),
     ],
-    run: async ({ client, target }) => {
+    run: async ({ client, url, target, inARow }) => {
       const from = await client('store')
+      await from.request(url('store', 'methods'))
       const at = target('store', 'methods', 9090)
       const one = async (method: 'Say' | 'Stream' | 'Chat' | 'Fail' | 'Missing', more: object = {}) => {
         const [reply] = await from.grpc({ target: at, method, ...more })
         assert.ok(reply !== undefined)
         return reply
       }
-      const said = await one('Say')
-      assert.deepEqual([said.code, said.version, said.trailers?.['x-trailer']], [0, 'v1', 'v1'])
-      assert.equal((await one('Say', { metadata: { 'x-user': 'jason' } })).version, 'v2')
-      assert.equal((await one('Stream', { message: { count: 5 } })).messages?.length, 5)
-      assert.equal((await one('Chat', { message: { count: 4 } })).messages?.length, 4)
-      assert.equal((await one('Say', { message: { delayMs: 5_000 }, deadlineMs: 300 })).code, 4)
-      assert.equal((await one('Missing')).code, 12)
-      assert.equal((await one('Fail')).code, 14)
+      await inARow(async () => {
+        const said = await one('Say')
+        assert.deepEqual([said.code, said.version, said.trailers?.['x-trailer']], [0, 'v1', 'v1'])
+        assert.equal((await one('Say', { metadata: { 'x-user': 'jason' } })).version, 'v2')
+        assert.equal((await one('Stream', { message: { count: 5 } })).messages?.length, 5)
+        assert.equal((await one('Chat', { message: { count: 4 } })).messages?.length, 4)
+        assert.equal((await one('Say', { message: { delayMs: 5_000 }, deadlineMs: 300 })).code, 4)
+        assert.equal((await one('Missing')).code, 12)
+        assert.equal((await one('Fail')).code, 14)
+      })
     },
   },
   {
     name: 'TCP: connections by weight, to a server that speaks first; a missing backend\'s share is refused',
     features: ['TCPRoute', 'weights'],
+    entries: everyEntry,
     manifests: [
       service('store', 'streams', echo.both),
       service('store', 'streams-v1', echo.v1),
@@ -65,36 +70,43 @@ export const cases = defineCases([
         { backendRefs: [backend('streams-v1', { port: 9000, weight: 2 }), backend('streams-v2', { port: 9000, weight: 1 }), backend('streams-missing', { port: 9000, weight: 1 })] },
       ]),
     ],
-    run: async ({ client, target }) => {
-      const replies = await (await client('store')).tcp({ target: target('store', 'streams', 9000), send: 'hello', count: 40 })
+    run: async ({ client, url, target }) => {
+      const from = await client('store')
+      await from.request(url('store', 'streams'))
+      const replies = await from.tcp({ target: target('store', 'streams', 9000), send: 'hello', count: 40 })
       assertShares(replies.map(({ version, echoed }) => (version === undefined ? 'refused' : `${version} ${echoed}`)), { 'v1 hello': 2, 'v2 hello': 1, 'refused': 1 }, 0.05)
     },
   },
   {
     name: 'WebSocket: an upgrade passes through the waypoint',
     features: ['HTTPRoute', 'WebSocket'],
+    entries: everyEntry,
     manifests: [
       service('store', 'upgraded', echo.v1),
       route('HTTPRoute', 'store', 'upgraded', [parent('upgraded', { port: 80 })], [{ backendRefs: [backend('upgraded')] }]),
     ],
-    run: async ({ client, url }) => {
+    run: async ({ client, url, inARow }) => {
       const from = await client('shop')
       assert.equal((await from.request(url('store', 'upgraded'))).status, 200)
-      assert.deepEqual(await from.websocket({ url: url('store', 'upgraded', '/ws'), send: 'hello' }), { status: 101, echoed: 'hello' })
+      await inARow(async () => assert.deepEqual(await from.websocket({ url: url('store', 'upgraded', '/ws'), send: 'hello' }), { status: 101, echoed: 'hello' }))
     },
   },
   {
     name: 'HTTP/2 to the application where the port says so, and the caller\'s identity in its header',
     features: ['HTTPRoute', 'HTTPRouteBackendProtocolH2C', 'identity'],
+    entries: everyEntry,
     manifests: [
       service('store', 'two', echo.v1, { ports: [{ name: 'web', port: 80, targetPort: 'http', appProtocol: 'kubernetes.io/h2c' }] }),
       route('HTTPRoute', 'store', 'two', [parent('two')], [{ backendRefs: [backend('two')] }]),
     ],
-    run: async ({ client, url, namespace }) => {
+    run: async ({ client, url, namespace, inARow }) => {
       const claim = { 'x-forwarded-client-cert': 'URI=spiffe://cluster.local/ns/bank/sa/boss' }
-      const { status, echo: seen } = await (await client('shop')).request(url('store', 'two'), { headers: claim })
-      assert.deepEqual([status, seen?.http], [200, '2.0'])
-      assert.deepEqual(seen?.headers['x-forwarded-client-cert']?.map((value) => /URI=[^;,"]*/.exec(value)?.[0]), [`URI=spiffe://cluster.local/ns/${namespace('shop')}/sa/client`])
+      const from = await client('shop')
+      await inARow(async () => {
+        const { status, echo: seen } = await from.request(url('store', 'two'), { headers: claim })
+        assert.deepEqual([status, seen?.http], [200, '2.0'])
+        assert.deepEqual(seen?.headers['x-forwarded-client-cert']?.map((value) => /URI=[^;,"]*/.exec(value)?.[0]), [`URI=spiffe://cluster.local/ns/${namespace('shop')}/sa/client`])
+      })
     },
   },
 ])

@@ -5,13 +5,14 @@ import type { KubeObject } from './objects.ts'
 import { scrape, sumOf } from './scrape.ts'
 
 /**
- * Where ordinary pods are captured, on both nodes. `store` has the application, a version on each node; `shop` sends from each node and has a waypoint of its
- * own; `garden` is in the mesh without a waypoint; `outside` is not in the mesh: `witness` sees what arrives there, `stranger` sends.
+ * Where ordinary pods are captured, on both nodes, by cases that need nothing of their own. As in the standing place, `store` has the application, but a version
+ * on each node, `shop` has a waypoint of its own, `garden` none, and each has a client; `shop` sends from each node besides. `outside` is not in the mesh:
+ * `witness` sees what arrives there, `stranger` sends.
  */
 export const capturedPlace: Place = {
-  store: { apps: { 'echo-v1': { version: 'v1', node: 'control-plane' }, 'echo-v2': { version: 'v2', node: 'worker' } } },
-  shop: { drivers: { a: 'control-plane', b: 'worker' } },
-  garden: { waypoint: false, drivers: { c: 'worker' } },
+  store: { client: 'worker', apps: { 'echo-v1': { version: 'v1', node: 'control-plane' }, 'echo-v2': { version: 'v2', node: 'worker' } } },
+  shop: { client: 'control-plane', drivers: { a: 'control-plane', b: 'worker' } },
+  garden: { waypoint: false, client: 'worker', drivers: { c: 'worker' } },
   outside: { mesh: false, waypoint: false, drivers: { stranger: 'worker' }, apps: { witness: { version: 'witness', app: 'witness', node: 'worker' } } },
 }
 

@@ -16,13 +16,16 @@ export interface Room {
   readonly waypoint?: false | Readonly<Record<string, string>>
   /** Deployments of the test application, by name, labelled `app: NAME`. */
   readonly apps?: Readonly<Record<string, App>>
-  /** A pod `client` that enters the mesh as service account `client`. */
-  readonly client?: boolean
+  /** A pod `client` that enters the mesh as service account `client`; where pods are captured an ordinary one, on that node if it matters. */
+  readonly client?: boolean | NodeRole
   /** Ordinary pods in which a driver can be started, by name, and where they run: nothing in them knows of the mesh. */
   readonly drivers?: Readonly<Record<string, NodeRole>>
   /** A pod and Service `collector` that takes traces on port 4318. */
   readonly collector?: boolean
 }
+
+/** How clients' connections come into the mesh: by the proxy in their pod, or captured by the agent of their node, as plain as they are. */
+export type Entry = 'connect' | 'captured'
 
 /** Which of the cluster's nodes. */
 export type NodeRole = 'control-plane' | 'worker'
@@ -59,6 +62,13 @@ export interface Case {
   /** `traffic` by default. */
   readonly group?: Group
   /**
+   * Of `traffic` cases: by which entries it runs, each time as a case of its own; by default only `connect`. The one with `captured` is of that group,
+   * is called so, and has ordinary pods as clients, each request over a connection of its own.
+   */
+  readonly entries?: readonly Entry[]
+  /** Of `captured` cases: it runs beside others of them, before all that run one by one. */
+  readonly beside?: true
+  /**
    * Namespaces of its own; without it the case shares the standing place (see place.ts) with others, and its objects bear its own names.
    * Cases that run one by one and name the very same object share it, as the one before has left it.
    */
@@ -79,6 +89,12 @@ export interface Case {
 export interface Context {
   readonly kube: Kube
   readonly installation: Installation
+  readonly entry: Entry
+  /**
+   * Does `assertions` often, one after another, a few at a time, and ends with the first that fails: two backends behind one Service answer right by luck
+   * half of the time. 50 times from captured pods; by `connect`, where the same waypoints have judged all of it before, once.
+   */
+  readonly inARow: (assertions: () => Promise<void>) => Promise<void>
   /** Ends what waits, when the case's time is up or the run is stopped. */
   readonly signal: AbortSignal
   /** The real name of a role's namespace. */
@@ -99,6 +115,24 @@ export interface Context {
   readonly until: <T>(what: string, probe: () => Promise<T | undefined | false>, withinMs?: number) => Promise<T>
   /** A line for the log of the run. */
   readonly log: (line: string) => void
+}
+
+/** How often what `inARow` is given must hold from captured pods. */
+export const inARow = 50
+
+/** Both ways in. */
+export const everyEntry = ['connect', 'captured'] as const satisfies readonly Entry[]
+
+/** The entry of a case's clients. */
+export function entryOf({ group }: Pick<Case, 'group'>): Entry {
+  return group === 'captured' ? 'captured' : 'connect'
+}
+
+/** A case for each of its entries. */
+export function byEntry(one: Case): readonly Case[] {
+  const { entries = ['connect'], ...rest } = one
+  if (one.group === 'captured') return [rest]
+  return entries.map((entry) => (entry === 'connect' ? rest : { ...rest, name: `captured: ${one.name}`, features: [...one.features, 'node agent'], group: 'captured', beside: true }))
 }
 
 /** A file's cases, with their types. */

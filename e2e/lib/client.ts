@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import type {
-  GrpcReply, GrpcSpec, LoadResult, LoadSpec, Operation, Operations, Reply, RequestsSpec, TcpReply, TcpSpec, UntilResult, UntilSpec, WebSocketReply, WebSocketSpec,
+  GrpcReply, GrpcSpec, LoadResult, LoadSpec, Operation, Operations, RawReply, RawSpec, Reply, RequestsSpec, TcpReply, TcpSpec, UdpReply, UdpSpec, UntilResult, UntilSpec, WebSocketReply, WebSocketSpec,
 } from '../app/protocol.ts'
 import { end, start } from './command.ts'
 import type { Kube } from './kube.ts'
@@ -11,7 +11,7 @@ import { insideOf, processOf } from './nodes.ts'
 const notYet = ['unknown-destination', 'no-configuration', 'no-waypoint', 'no-endpoint'] as const
 
 export interface RequestOptions {
-  /** Waits, the first time, until the destination is known to the entry; true by default, where there is one. */
+  /** Waits, the first time, until the destination is known to the entry, or to the node's agent and the waypoint; true by default, but for drivers. */
   readonly settle?: boolean
 }
 
@@ -35,6 +35,8 @@ export interface Client {
   readonly load: (spec: LoadSpec, options?: RequestOptions) => Promise<Load>
   readonly grpc: (spec: GrpcSpec) => Promise<readonly GrpcReply[]>
   readonly tcp: (spec: TcpSpec) => Promise<readonly TcpReply[]>
+  readonly raw: (spec: RawSpec) => Promise<readonly RawReply[]>
+  readonly udp: (spec: UdpSpec) => Promise<readonly UdpReply[]>
   readonly websocket: (spec: WebSocketSpec) => Promise<WebSocketReply>
   readonly close: () => void
 }
@@ -45,8 +47,11 @@ const drive = ['node', '/app/main.ts', 'drive'] as const
 export interface DriverPlace {
   readonly pod?: string
   readonly container?: string
-  /** What takes the place of the pod's entry for whatever does not say otherwise: `direct` in pods that have none. */
-  readonly via?: 'direct'
+  /**
+   * What takes the place of the pod's entry for whatever does not say otherwise: `direct` in pods that have none. `captured` is that with a connection for each
+   * request, and knows what is to be waited for where the node's agent leads requests to a waypoint.
+   */
+  readonly via?: 'direct' | 'captured'
 }
 
 /**
@@ -65,8 +70,8 @@ export async function startClientOnNode(kube: Kube, namespace: string, { pod = '
   return clientOver(start(...insideOf(await processOf(kube, namespace, pod, container), drive)), namespace, pod, via)
 }
 
-function clientOver(child: ChildProcess, namespace: string, pod: string, via: 'direct' | undefined): Client {
-  const usual = via === undefined ? {} : { via }
+function clientOver(child: ChildProcess, namespace: string, pod: string, via: DriverPlace['via']): Client {
+  const usual = via === undefined ? {} : via === 'direct' ? { via } : { via: 'direct', fresh: true }
   let said = ''
   child.stderr?.on('data', (text: Buffer) => (said = `${said}${text.toString()}`.slice(-2_000)))
   if (child.stdin === null || child.stdout === null) throw new Error('the driver was started without pipes')
@@ -83,10 +88,12 @@ function clientOver(child: ChildProcess, namespace: string, pod: string, via: 'd
 
   const known = new Map<string, Promise<void>>()
   /** News of a Service that was just made reach the entry after a moment; the first request to a host and port waits for that. */
-  const settle = async (spec: RequestsSpec, { settle: wanted = via === undefined }: RequestOptions): Promise<void> => {
+  const settle = async (spec: RequestsSpec, { settle: wanted = via !== 'direct' }: RequestOptions): Promise<void> => {
     if (!wanted || spec.via === 'direct') return
     const { host } = new URL(spec.url)
-    const knowing = known.get(host) ?? ask('until', { url: `http://${host}/`, reasonOtherThan: notYet, everyMs: 50, withinMs: 30_000, ...(spec.via === undefined ? {} : { via: spec.via }) }, 60_000)
+    // Before an agent has heard of a Service, connections to it pass as they are.
+    const awaited = via === 'captured' ? { ...usual, byWaypoint: true } : { reasonOtherThan: notYet, ...(spec.via === undefined ? {} : { via: spec.via }) }
+    const knowing = known.get(host) ?? ask('until', { url: `http://${host}/`, ...awaited, everyMs: 50, withinMs: 30_000 }, 60_000)
       .then(({ held, reply }) => {
         if (!held) throw new Error(`http://${host}/ was not reached within 30 s: ${reply.status} ${reply.reason ?? reply.error ?? ''} ${reply.body ?? ''}`)
       })
@@ -122,6 +129,8 @@ function clientOver(child: ChildProcess, namespace: string, pod: string, via: 'd
     },
     grpc: (spec) => ask('grpc', { ...usual, ...spec }, 60_000 + (spec.count ?? 1) * 1_000),
     tcp: (spec) => ask('tcp', { ...usual, ...spec }, 30_000 + (spec.count ?? 1) * (spec.timeoutMs ?? 10_000)),
+    raw: (spec) => ask('raw', { ...usual, ...spec }, 30_000 + Math.ceil((spec.count ?? 1) / (spec.concurrency ?? 1)) * (spec.timeoutMs ?? 10_000)),
+    udp: (spec) => ask('udp', spec, 30_000 + (spec.count ?? 1) * (spec.timeoutMs ?? 5_000)),
     websocket: (spec) => ask('websocket', { ...usual, ...spec }, 30_000),
     close: () => {
       child.stdin?.end()

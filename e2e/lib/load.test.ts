@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { capturedPlace } from './captured.ts'
+import { entryOf } from './case.ts'
 import { standingPlace } from './place.ts'
 import { loadCases } from './load.ts'
 
@@ -8,7 +10,8 @@ describe('the cases of the suite', () => {
     assert.ok(cases.length > 0)
   })
   it('stay within the namespaces that they have', async () => {
-    for (const { name, place = standingPlace, manifests } of await loadCases()) {
+    for (const one of await loadCases()) {
+      const { name, place = entryOf(one) === 'captured' ? capturedPlace : standingPlace, manifests } = one
       for (const { kind, metadata } of manifests) {
         assert.ok(metadata.namespace === undefined || metadata.namespace in place, `${name}: ${kind} ${metadata.name} is in ${metadata.namespace ?? ''}`)
       }

@@ -1,5 +1,5 @@
 import { gatewayNameLabel, install, configLabel } from '../../src/model/install.ts'
-import type { App, NodeRole, Role, Room } from './case.ts'
+import type { App, Entry, NodeRole, Role, Room } from './case.ts'
 import type { KubeObject } from './objects.ts'
 
 /** What the suite's pods are made of. */
@@ -30,13 +30,13 @@ const env = [
 const smallWaypoint = { replicas: '1', cpuRequest: '10m', memoryRequest: '64Mi' }
 
 /** Everything that a room has, its Namespace first. */
-export function roomObjects(role: Role, room: Room, images: Images): readonly KubeObject[] {
+export function roomObjects(role: Role, room: Room, entry: Entry, images: Images): readonly KubeObject[] {
   const { mesh = true, labels = {}, waypoint = smallWaypoint, apps = {}, client = false, drivers = {}, collector = false } = room
   return [
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: role, labels: { 'waymark.dev/e2e': 'true', ...(mesh ? { 'waymark.dev/mesh': 'enabled' } : {}), ...labels } } },
     ...(waypoint === false ? [] : waypointObjects(role, { ...smallWaypoint, ...waypoint })),
     ...Object.entries(apps).map(([name, app]) => appDeployment(role, name, app, images)),
-    ...(client ? clientObjects(role, images) : []),
+    ...(client === false ? [] : entry === 'connect' ? clientObjects(role, images) : plainClient(role, client === true ? undefined : client, images)),
     ...Object.entries(drivers).map(([name, node]) => driverPod(role, name, node, images)),
     ...(collector ? collectorObjects(role, images) : []),
   ]
@@ -136,6 +136,15 @@ export function driverPod(role: Role, name: string, node: NodeRole | undefined, 
       }],
     },
   }
+}
+
+/** The client of a namespace whose pods are captured: its account, and an ordinary pod. */
+function plainClient(role: Role, node: NodeRole | undefined, images: Images): readonly KubeObject[] {
+  const pod = driverPod(role, 'client', node, images)
+  return [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'client', namespace: role } },
+    { ...pod, spec: { ...(pod['spec'] as object), serviceAccountName: 'client' } },
+  ]
 }
 
 /** A collector of traces, which takes OTLP/HTTP in JSON on port 4318 and gives the spans of a trace. */

@@ -1,4 +1,4 @@
-import type { Place } from './case.ts'
+import type { Entry, Place } from './case.ts'
 import { startClient, type Client, type DriverPlace } from './client.ts'
 import type { Kube } from './kube.ts'
 import { roomObjects, type Images } from './manifests.ts'
@@ -31,8 +31,17 @@ export interface Standing {
   readonly end: () => Promise<void>
 }
 
+export interface PlaceOptions {
+  readonly images: Images
+  /** How the clients enter the mesh. */
+  readonly entry: Entry
+  readonly signal: AbortSignal
+  /** Called before anything is made. */
+  readonly onStart: (standing: Standing) => void
+}
+
 /** Makes namespaces under unique names, and waits until everything in them is ready. What was made is ended if that fails. */
-export async function makePlace(kube: Kube, place: Place, images: Images, signal: AbortSignal, onStart: (standing: Standing) => void = () => {}): Promise<Standing> {
+export async function makePlace(kube: Kube, place: Place, { images, entry, signal, onStart }: PlaceOptions): Promise<Standing> {
   const suffix = uniqueSuffix()
   const names = new Map(Object.keys(place).map((role) => [role, `${role}-${suffix}`]))
   const namespace = (role: string): string => {
@@ -52,7 +61,7 @@ export async function makePlace(kube: Kube, place: Place, images: Images, signal
   const standing: Standing = {
     names, namespace,
     namespaces: [...names.values()],
-    client: (role) => talkTo(role, {}),
+    client: (role) => talkTo(role, entry === 'connect' ? {} : { via: 'captured' }),
     driver: (role, pod, container = 'driver') => talkTo(role, { pod, container, via: 'direct' }),
     end: async () => {
       for (const client of clients.values()) client.close()
@@ -60,7 +69,7 @@ export async function makePlace(kube: Kube, place: Place, images: Images, signal
     },
   }
   onStart(standing)
-  const objects = Object.entries(place).flatMap(([role, room]) => roomObjects(role, room, images)).map((object) => placeObject(object, names))
+  const objects = Object.entries(place).flatMap(([role, room]) => roomObjects(role, room, entry, images)).map((object) => placeObject(object, names))
   await Promise.all(objects.filter(({ kind }) => kind === 'Namespace').map((object) => kube.apply(object)))
   // A pod that needs the bundle before it is there waits much longer than the bundle takes.
   const members = Object.entries(place).filter(([, { mesh = true }]) => mesh).map(([role]) => namespace(role))

@@ -1,10 +1,12 @@
 import { join } from 'node:path'
-import type { Case, Context, Place } from './case.ts'
+import { entryOf, inARow, type Case, type Context, type Entry, type Place } from './case.ts'
 import { agentsOf } from './agents.ts'
+import { capturedPlace } from './captured.ts'
 import { collect } from './collect.ts'
 import type { Installation } from './install.ts'
 import type { Kube } from './kube.ts'
 import { lifetimesOf } from './lifetimes.ts'
+import { often } from './often.ts'
 import { applyInForce, makePlace, standingPlace, type Standing } from './place.ts'
 import { placeObject } from './roles.ts'
 import { inParallel, until } from './wait.ts'
@@ -36,9 +38,11 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
   let passed = 0
   const isStopped = (): boolean => signal.aborted
   const begun = (standing: Standing): void => void open.add(standing)
-  let standing: Promise<Standing> | undefined
+  const { images } = installation
+  const standing: { [Way in Entry]?: Promise<Standing> } = {}
   /** Made when the first case asks for it. */
-  const shared = (): Promise<Standing> => (standing ??= makePlace(kube, standingPlace, installation.images, signal, begun).catch((error: unknown) => {
+  const shared = (entry: Entry): Promise<Standing> =>
+    (standing[entry] ??= makePlace(kube, entry === 'connect' ? standingPlace : capturedPlace, { images, entry, signal, onStart: begun }).catch((error: unknown) => {
       throw new Error(`the standing place was not made: ${error instanceof Error ? error.message : String(error)}`)
     }))
 
@@ -56,7 +60,8 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
     const lasted = (): string => `${((performance.now() - start) / 1000).toFixed(1)} s`
     // Also what was made only in part.
     const own: Standing[] = []
-    const wanted = one.place
+    const entry = entryOf(one)
+    const wanted = placeOf(one)
     const handed = wanted === undefined ? undefined : handedOn.get(wanted)
     if (wanted !== undefined) handedOn.delete(wanted)
     if (handed !== undefined) own.push(handed)
@@ -65,10 +70,11 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
         await lifetimes.change(one.svidLifetimeSeconds)
         await lifetimes.settled()
       }
-      const place = await (wanted === undefined ? shared() : (handed ?? makePlace(kube, wanted, installation.images, signal, (made) => {
+      const onStart = (made: Standing): void => {
         own.push(made)
         begun(made)
-      })))
+      }
+      const place = await (wanted === undefined ? shared(entry) : (handed ?? makePlace(kube, wanted, { images, entry, signal, onStart })))
       onPlace()
       const told = await perform(one, place, options)
       // Only from a case that passed: what a failed one leaves may be damaged.
@@ -86,7 +92,7 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
       say(`FAIL  ${one.name} (${lasted()})\n${indent(error)}`)
       const folder = join(options.logs, one.name.replace(/[^\w]+/g, '-'))
       if (failures.length <= loggedFailures) {
-        const places = one.place === undefined ? [...open] : own
+        const places = wanted === undefined ? [...open] : own
         await collect(kube, [installation.namespace, ...places.flatMap(({ namespaces }) => namespaces)], folder)
         say(`      logs: ${folder}`)
       }
@@ -108,11 +114,17 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
     await Promise.all([...open].map((place) => place.end()))
     open.clear()
   }
+  /** Ends the standing place of captured pods, unless it is needed: nobody may be in the mesh any more when agents go. */
+  const endStanding = async (isNeeded: () => boolean): Promise<void> => {
+    const place = isNeeded() ? undefined : await standing.captured?.catch(() => undefined)
+    if (place === undefined) return
+    delete standing.captured
+    open.delete(place)
+    await place.end()
+  }
   const group = (wanted: NonNullable<Case['group']>): readonly Case[] => cases.filter((one) => (one.group ?? 'traffic') === wanted)
   if (cases.some((one) => one.group !== 'captured')) await agents.change(false)
-  // Those that make their own namespaces take longest and begin first.
-  const traffic = [...group('traffic')].sort((a, b) => Number(a.place === undefined) - Number(b.place === undefined))
-  await inParallel(traffic, parallel, (one) => runOne(one))
+  await inParallel(ownPlaceFirst(group('traffic')), parallel, (one) => runOne(one))
   await prepare(group('background'))
   const background = group('background').map((one) => {
     const placed = Promise.withResolvers<undefined>()
@@ -128,9 +140,26 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
   await endAll()
   const captured = group('captured')
   if (captured.length > 0 && !isStopped()) await agents.change(true)
-  for (const one of captured) await runOne(one)
+  await inParallel(ownPlaceFirst(captured.filter(({ beside }) => beside)), parallel, (one) => runOne(one))
+  await endStanding(() => [...waiting].some((next) => placeOf(next) === undefined))
+  for (const one of captured.filter(({ beside }) => beside !== true)) {
+    const failed = failures.length
+    await runOne(one)
+    // What a failed one leaves may be damaged.
+    if (placeOf(one) === undefined) await endStanding(() => failures.length === failed && [...waiting].some((next) => placeOf(next) === undefined))
+  }
   await endAll()
   return { passed, failed: failures.length, failures }
+}
+
+/** A case's own place; undefined: the standing one of its entry. */
+function placeOf({ place }: Case): Place | undefined {
+  return place === capturedPlace ? undefined : place
+}
+
+/** Those that make their own namespaces take longest and begin first. */
+function ownPlaceFirst(cases: readonly Case[]): readonly Case[] {
+  return [...cases].sort((a, b) => Number(placeOf(a) === undefined) - Number(placeOf(b) === undefined))
 }
 
 /** Applies what a case needs and runs it within its time. */
@@ -142,8 +171,10 @@ async function perform(one: Case, place: Standing, { kube, installation, signal,
   const limitMs = (one.limitSeconds ?? 60) * 1000
   const limited = AbortSignal.any([signal, AbortSignal.timeout(limitMs)])
   const url: Context['url'] = (role, service, path = '/', port = 80) => `http://${service}.${place.namespace(role)}${port === 80 ? '' : `:${port}`}${path}`
+  const entry = entryOf(one)
   const context: Context = {
-    kube, installation, placed, url,
+    kube, installation, placed, url, entry,
+    inARow: (assertions) => often(entry === 'captured' ? inARow : 1, assertions, limited),
     signal: limited,
     namespace: place.namespace,
     client: place.client,

@@ -97,5 +97,6 @@ function holds(spec: UntilSpec, reply: Reply): boolean {
   if (spec.version !== undefined && reply.version !== spec.version) return false
   if (spec.header !== undefined && reply.headers?.[spec.header.name]?.[0] !== spec.header.value) return false
   if (spec.podOtherThan !== undefined && (reply.pod === undefined || spec.podOtherThan.includes(reply.pod))) return false
+  if (spec.byWaypoint === true && (reply.status === 0 || (reply.echo !== undefined && !('x-forwarded-client-cert' in reply.echo.headers)))) return false
   return spec.reasonOtherThan === undefined || (reply.status > 0 && !spec.reasonOtherThan.includes(reply.reason ?? ''))
 }

@@ -3,6 +3,7 @@ import type { Answer, Operation, Operations, Question } from '../protocol.ts'
 import { grpc } from './grpc.ts'
 import { requests, until } from './http.ts'
 import { load } from './load.ts'
+import { raw, udp } from './raw.ts'
 import { tcp, websocket } from './sockets.ts'
 
 type Perform = { readonly [Name in Operation]: (spec: Operations[Name]['spec'], stopped: AbortSignal) => Promise<Operations[Name]['result']> }
@@ -12,7 +13,7 @@ export async function drive(): Promise<void> {
   const running = new Map<number, AbortController>()
   const open = new Set<Promise<void>>()
   const perform: Perform = {
-    requests, until, load, grpc, tcp, websocket,
+    requests, until, load, grpc, tcp, raw, udp, websocket,
     stop: ({ id }) => {
       running.get(id)?.abort()
       return Promise.resolve(running.has(id))

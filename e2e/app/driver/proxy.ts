@@ -23,9 +23,9 @@ export function splitTarget(target: string): { readonly host: string; readonly p
  * A connection to `target` through the proxy's CONNECT, or straight.
  * @throws with the proxy's status and reason if it refuses
  */
-export async function tunnel(target: string, via: string | undefined, timeoutMs: number): Promise<Socket> {
+export async function tunnel(target: string, via: string | undefined, timeoutMs: number, allowHalfOpen = false): Promise<Socket> {
   const proxy = proxyOf(via)
-  const socket = connect({ ...(proxy ?? splitTarget(target)), noDelay: true })
+  const socket = connect({ ...(proxy ?? splitTarget(target)), noDelay: true, allowHalfOpen })
   const timer = setTimeout(() => socket.destroy(new Error(`no connection within ${timeoutMs} ms`)), timeoutMs)
   try {
     await once(socket, 'connect')

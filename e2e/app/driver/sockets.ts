@@ -76,7 +76,7 @@ export async function websocket(spec: WebSocketSpec): Promise<WebSocketReply> {
   const url = new URL(spec.url)
   const proxy = proxyOf(spec.via)
   const key = randomBytes(16).toString('base64')
-  const socket = connect({ ...(proxy ?? splitTarget(url.host)), noDelay: true })
+  const socket = connect({ ...(proxy ?? splitTarget(url.port === '' ? `${url.host}:80` : url.host)), noDelay: true })
   socket.write(
     `GET ${proxy === undefined ? url.pathname : spec.url} HTTP/1.1\r\nhost: ${url.host}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n` +
       `sec-websocket-version: 13\r\nsec-websocket-key: ${key}\r\n\r\n`,
