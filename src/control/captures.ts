@@ -60,7 +60,7 @@ export function createCaptureWriter({ client, clock, random = Math.random, recor
     if (newest === undefined || !mayWrite()) return
     const { resources, acknowledgements } = newest
     const reports = [...acknowledgements]
-    const looked = [resources.Pod, resources.Namespace, ...reports.map(({ captures }) => captures)]
+    const looked = [resources.Pod, resources.Namespace, ...reports.flatMap(({ captures }) => captures ?? [])]
     if (looked.length === settled?.length && looked.every((each, at) => each === settled?.[at])) {
       idle.check()
       return

@@ -89,6 +89,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   const { namespace, trustDomain } = installation
   const identity: Identity = { trustDomain, namespace, serviceAccount: install.controller }
   const published = readiness.register('configuration', 'the cluster has not been read yet')
+  const translated = Promise.withResolvers<undefined>()
   const caSecret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: install.caSecret, namespace } } as const
   const recorder = createRecorder({
     client, clock, random: Math.random, controllerName, instance: options.pod, log, observe: counters.status.event ?? (() => {}),
@@ -148,6 +149,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
       namespaces = meshNamespaces(from, translation.infra)
       writeBundles()
       published.ready()
+      translated.resolve(undefined)
     },
     onStatuses: ({ statuses, warnings }, from) => status.update({ statuses, warnings, resources: from }),
     log,
@@ -156,7 +158,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
 
   const control = await listenControl({
     credentials, host: options.host, port: options.port, trustDomain, clock, publisher,
-    issue: ca.issue, onBundleChange: ca.onBundleChange,
+    issue: ca.issue, onBundleChange: ca.onBundleChange, ready: translated.promise,
     reviewToken: createTokenReviewer({ client, trustDomain }),
     authorize: (who, subscriber) => mayHave(who, subscriber, programming.translation().snapshot, identity),
     mayActFor: (owner, who) => resources === undefined ? 'the cluster has not been read yet' : mayActFor(owner, who, resources.Pod, inMesh, agentOf(identity)),

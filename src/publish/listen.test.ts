@@ -301,6 +301,23 @@ describe("the controller's port", () => {
     await until('its own is of the new root', () => started.credentials.current().trustBundlePem.length === 1)
   })
 
+  it('hears members when there is a configuration to judge by, and after a while in any case', async () => {
+    const translated = Promise.withResolvers<undefined>()
+    await start({ ready: translated.promise })
+    const [stranger, patient] = [open(), open({ credentials: member })]
+    patient.send(hello())
+    stranger.send({ type: 'sign', id: 1, publicKeyPem, token: 'shop/till' })
+    await stranger.next('signed')
+    assert.deepEqual(patient.heard, [])
+    translated.resolve(undefined)
+    await patient.next('update')
+
+    await start({ ready: new Promise(() => {}), authorize: () => 'nothing is known yet', limits: { patienceMs: 50 } })
+    const hopeless = open({ credentials: member })
+    hopeless.send(hello())
+    assert.match(await refusal(hopeless), /^identity: nothing is known yet/)
+  })
+
   it('tells what subscribers run to another controller only, at first all and then what changes', async () => {
     await start()
     const other = open({ credentials: await credentialsOf(plane.ca, controller) })

@@ -30,6 +30,8 @@ export interface ControlLimits {
   readonly handshakeTimeoutMs: number
   /** Tokens that are being reviewed at a time; more are told to come again. */
   readonly maxReviews: number
+  /** How long one with a certificate waits for `ready`, milliseconds. */
+  readonly patienceMs: number
   readonly keepAliveMs: number
 }
 
@@ -41,6 +43,7 @@ export const defaultControlLimits: ControlLimits = {
   strangerMs: 20_000,
   handshakeTimeoutMs: 10_000,
   maxReviews: 64,
+  patienceMs: 10_000,
   keepAliveMs,
 }
 
@@ -64,6 +67,11 @@ export interface ListenControlOptions {
    * and so is that a `controller` has our own identity.
    */
   readonly authorize: (identity: Identity, subscriber: Subscriber) => true | string
+  /**
+   * Resolves when there is a configuration to judge by. Whoever has a certificate is heard only then: an answer before it could only be
+   * a refusal, after which they would stay away for a while. Default: there is one.
+   */
+  readonly ready?: Promise<unknown>
   /** Names this process among the controllers; default: a random one. */
   readonly instance?: string
   readonly observer?: ControlObserver
@@ -108,6 +116,9 @@ export async function listenControl(options: ListenControlOptions): Promise<Cont
   const perMember = new Map<string, number>()
   let draining = false
   let reviews = 0
+  let soon = options.ready === undefined ? undefined : untilReady(clock, options.ready, limits.patienceMs).then(() => {
+    soon = undefined
+  })
   let trust = trustOf(credentials.current())
   const check = (): PeerCheck => ({ ...trust, trustDomain, nowMs: clock.now(), usage: 'client' })
 
@@ -160,6 +171,12 @@ export async function listenControl(options: ListenControlOptions): Promise<Cont
       serve(socket, { kind: 'stranger' }, undefined).refuse('certificate', `${verdict.code}: ${verdict.message}`)
       return
     }
+    if (soon !== undefined) {
+      void soon.then(() => {
+        if (!socket.destroyed) greet(socket)
+      })
+      return
+    }
     const { peer } = verdict
     const name = `${peer.id} ${socket.remoteAddress ?? ''}`
     const others = perMember.get(name) ?? 0
@@ -196,7 +213,7 @@ export async function listenControl(options: ListenControlOptions): Promise<Cont
     if (error.code !== 'ECONNRESET') observer.refused?.('handshake')
     socket.destroy()
   })
-  server.on('secureConnection', (socket) => {
+  const greet = (socket: TLSSocket): void => {
     try {
       onSecure(socket)
     } catch {
@@ -204,7 +221,8 @@ export async function listenControl(options: ListenControlOptions): Promise<Cont
       observer.refused?.('handshake')
       socket.destroy()
     }
-  })
+  }
+  server.on('secureConnection', greet)
 
   const stopWatching = credentials.onChange((next) => {
     trust = trustOf(next)
@@ -247,6 +265,12 @@ export async function listenControl(options: ListenControlOptions): Promise<Cont
       cancel()
     },
   }
+}
+
+async function untilReady(clock: Clock, ready: Promise<unknown>, patienceMs: number): Promise<void> {
+  let cancel: Cancel = () => {}
+  await Promise.race([ready, new Promise<void>((resolve) => (cancel = clock.after(patienceMs, resolve)))])
+  cancel()
 }
 
 function trustOf(credentials: Credentials): Pick<PeerCheck, 'bundle' | 'intermediates'> {
