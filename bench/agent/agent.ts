@@ -1,4 +1,5 @@
 import { systemClock } from '../../src/kit/clock.ts'
+import { collectLess } from '../../src/kit/collections.ts'
 import type { CredentialSource, Credentials } from '../../src/model/credentials.ts'
 import { entryKey, type Entry, type WorkloadEntry } from '../../src/model/entries.ts'
 import { formatSpiffeId } from '../../src/model/identity.ts'
@@ -39,6 +40,7 @@ runScript<AgentOptions>(async ({ credentials, pods }) => {
   // What an agent has loaded beside its data plane: it counts as memory.
   await import('../../src/cli/agent.ts')
   await import('../../src/node/native/pod-network.ts')
+  collectLess(systemClock)
   const identity = formatSpiffeId(credentials.identity)
   const loads = createLoads({ now: systemClock.now, random: Math.random })
   const telemetry = new ConnectionCounters()

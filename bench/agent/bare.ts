@@ -1,5 +1,6 @@
 import { connect, createServer, type AddressInfo } from 'node:net'
 import { systemClock } from '../../src/kit/clock.ts'
+import { collectLess } from '../../src/kit/collections.ts'
 import type { Credentials } from '../../src/model/credentials.ts'
 import { formatSpiffeId } from '../../src/model/identity.ts'
 import { createHboneClient } from '../../src/transport/hbone-client.ts'
@@ -13,6 +14,7 @@ import type { AgentAnswer, AgentCommand } from './agent.ts'
  * what this costs, HTTP/2, TLS and the kernel do.
  */
 runScript<{ readonly credentials: Credentials }>(async ({ credentials }) => {
+  collectLess(systemClock)
   const source = { identity: credentials.identity, current: () => credentials, onChange: () => () => {} }
   const client = createHboneClient({ credentials: source, clock: systemClock })
   let to: AgentCommand['to']

@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { Cancel, Clock } from '../kit/clock.ts'
+import { collectLess } from '../kit/collections.ts'
 import type { UnknownDestinations } from '../model/destination.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Snapshot } from '../model/snapshot.ts'
@@ -72,6 +73,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   // Here and not above: whoever only asks for the agent's types must not load native code.
   const { openPodNetwork, translateProbes } = await import('./native/pod-network.ts')
   const { originalDestination } = await import('./native/sockets.ts')
+  const stopSparing = collectLess(clock)
   const marks = keepMarks(`${paths.host}/marks`)
   let snapshot: Snapshot = new Map()
   let configuredAtMs: number | undefined
@@ -135,6 +137,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     plugin?.close()
     watch.close()
     stopFollowing()
+    stopSparing()
     identities.close()
     await member.close()
   }
