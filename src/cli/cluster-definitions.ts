@@ -1,11 +1,9 @@
-import { InvalidArgumentError, Option, type Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { accessLogLevels, logLevels, mostWorkers } from '../model/infra.ts'
 import { install, ports } from '../model/install.ts'
-import { suggest } from '../api/suggest.ts'
-import { parseSpiffeId } from '../model/identity.ts'
-import type { AgentVerbOptions } from './agent.ts'
+import { defineAgent } from './agent-definitions.ts'
 import type { ControllerVerbOptions } from './controller.ts'
-import { codes, port, trustDomain, type ProgramContext } from './options.ts'
+import { codes, memberOptions, port, trustDomain, verbBelow, type ProgramContext } from './options.ts'
 import { seconds, several, UsageError } from './usage.ts'
 import { defineWaypointVerbs } from './waypoint-definitions.ts'
 import type { WaypointVerbOptions } from './waypoint.ts'
@@ -40,33 +38,6 @@ export function defineProcesses(program: Command, { io, onExit }: ProgramContext
   defineAgent(program, { io, onExit })
 }
 
-function defineAgent(program: Command, { io, onExit }: ProgramContext): void {
-  memberOptions(program.command('agent')
-    .summary('run the agent of a node')
-    .description('Captures the traffic of the pods of one node that belong to the mesh: what they send and what reaches them travels by mutual TLS. It runs in a DaemonSet with the ' +
-      'capabilities SYS_ADMIN and NET_ADMIN, and has no access to the Kubernetes API. When it ends, captured pods stay captured: what they send is refused until another agent runs.')
-    .addOption(new Option('--node <name>', 'name of this node').makeOptionMandatory())
-    .addOption(new Option('--pod <name>', 'name of this pod').makeOptionMandatory())
-    .addOption(new Option('--namespace <name>', 'where the installation is').default(install.namespace))
-    .addOption(new Option('--netns <dir>', '/run/netns of the node').default('/host/netns'))
-    .addOption(new Option('--cni-results <dir>', '/var/lib/cni/results of the node').default('/host/cni/results'))
-    .addOption(new Option('--host-proc <dir>', '/proc of the node, writable').default('/host/proc'))
-    .addOption(new Option('--host-dir <dir>', 'the agent\'s own directory on the node, kept over restarts').default('/host/waymark'))
-    .addOption(new Option('--host-dir-on-node <dir>', 'the same directory as the node sees it: the plugin of CNI runs there').default('/var/lib/waymark-agent'))
-    .addOption(new Option('--cni-conf <dir>', '/etc/cni/net.d of the node').default('/host/cni-conf'))
-    .addOption(new Option('--cni-bin <dir>', '/opt/cni/bin of the node').default('/host/cni-bin'))
-    .option('--no-cni-plugin', 'do not chain a plugin of CNI: pods that have just started may send a little in plain before they are captured')
-    .addOption(new Option('--unknown-destinations <what>', 'what becomes of connections to addresses that the mesh does not know').choices(['pass', 'refuse']).default('pass'))
-    .addOption(new Option('--access-log <how>', 'a line of JSON on stdout for each connection; errors: for those that were not let through').choices(accessLogLevels).default('errors'))
-    .addOption(new Option('--log-level <level>', 'what it says of itself on stderr').choices(logLevels).default('info'))
-    .addOption(new Option('--drain <seconds>', 'how long connections get when it ends').argParser(seconds(0, 3600)).default(30))
-    .addOption(new Option('--ready-file <path>', 'a file that is there, and touched every 5 s, while every pod that shall be captured is'))
-    .addOption(port('--admin-port <port>', 'pods, identities and configuration as JSON, on loopback', ports.admin))
-    .addOption(port('--metrics-port <port>', 'Prometheus metrics', ports.metrics)))
-    .addHelpText('after', codes('0  ended by a signal; 130 if a second one cut it short', '1  it can not start: no capabilities, no directories of the node', '2  wrong use: an unknown option or a bad value'))
-    .action(async (options: AgentVerbOptions) => onExit(await (await import('./agent.ts')).agent(options, io)))
-}
-
 function defineWaypoint(command: Command, { io, onExit }: ProgramContext): void {
   memberOptions(command
     .summary('run the waypoint of a Gateway, or look after waypoints')
@@ -89,15 +60,10 @@ function defineWaypoint(command: Command, { io, onExit }: ProgramContext): void 
     .addOption(port('--ready-port <port>', 'readiness and liveness', ports.ready)))
     .addHelpText('after', codes('0  ended by a signal; 130 if a second one cut it short', '1  it can not start: a port is taken', '2  wrong use: an unknown option or a bad value'))
     .action(async (options: Partial<WaypointVerbOptions>, { args: [verb] }: Command) => {
-      if (verb !== undefined) throw new UsageError(`unknown command '${verb}'${verbHint(verb, command)}; see \`waymark waypoint --help\``)
+      if (verb !== undefined) throw verbBelow(verb, command)
       onExit(await (await import('./waypoint.ts')).waypoint(complete(options), io))
     })
   defineWaypointVerbs(command, { io, onExit })
-}
-
-function verbHint(verb: string, command: Command): string {
-  const meant = suggest(verb, command.commands.map((each) => each.name()))
-  return meant === undefined ? '' : `; did you mean ${meant}?`
 }
 
 /** What commander can not require of this verb without requiring it of those below as well. @throws {UsageError} */
@@ -108,30 +74,6 @@ function complete(options: Partial<WaypointVerbOptions>): WaypointVerbOptions {
   return options as WaypointVerbOptions
 }
 
-/** The options of every process that joins the mesh of a cluster. */
-export function memberOptions(command: Command): Command {
-  return command
-    .addOption(trustDomain())
-    .addOption(new Option('--controller <host:port>', 'where configuration and certificates come from').argParser(parseHostPort)
-      .default({ host: `${install.controller}.${install.namespace}.svc`, port: ports.control }, `${install.controller}.${install.namespace}.svc:${ports.control}`))
-    .addOption(new Option('--controller-id <spiffe-id>', 'who must answer there; the controller of the trust domain in its usual namespace if not given').argParser(parseId))
-    .addOption(new Option('--token-file <path>', 'the projected token that proves this pod\'s service account').default(install.tokenFile))
-    .addOption(new Option('--bundle-file <path>', 'the mesh\'s roots, PEM').default(install.bundleFile))
-    .addOption(new Option('--state <dir>', 'keeps the last configuration and certificate here, to start with while no controller answers; private to the pod').default(install.stateDirectory))
-}
-
 function asIs(text: string): string {
-  return text
-}
-
-function parseHostPort(text: string): { readonly host: string; readonly port: number } {
-  const found = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text)
-  const host = found?.[1] ?? found?.[2]
-  if (host === undefined || Number(found?.[3]) > 65535) throw new InvalidArgumentError('Write HOST:PORT, an IPv6 address in brackets.')
-  return { host, port: Number(found?.[3]) }
-}
-
-function parseId(text: string): string {
-  if (parseSpiffeId(text) === undefined) throw new InvalidArgumentError('Write spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT.')
   return text
 }

@@ -3,10 +3,13 @@ import { parseInfo } from '../control/ca/info.ts'
 import { caNames } from '../control/ca/names.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { KubeChoice } from '../kube/config.ts'
+import { isStatus } from '../kube/errors.ts'
+import { capturedAnnotation, install } from '../model/install.ts'
 import { readCluster, type KindProblem } from '../sources/kube/read-once.ts'
 import type { Translation } from '../translate/options.ts'
 import { translate } from '../translate/translate.ts'
 import type { Io } from './io.ts'
+import { knowsAgents } from './mesh/agents.ts'
 
 /** The options of verbs that read a folder, or else a cluster. */
 export interface SourceOptions extends KubeChoice {
@@ -24,6 +27,10 @@ export interface LiveCluster {
   readonly resources: ResourceSet
   readonly problems: readonly KindProblem[]
   readonly trustDomain: string
+  /** Namespace of the installation. */
+  readonly rootNamespace: string
+  /** Whether the controllers reckon with agents on the nodes. */
+  readonly nodeAgent: false | 'reported'
 }
 
 /**
@@ -33,7 +40,23 @@ export interface LiveCluster {
  */
 export async function readLive(client: KubeClient, trustDomain?: string): Promise<LiveCluster> {
   const { resources, problems } = await readCluster(client)
-  return { resources, problems, trustDomain: trustDomain ?? trustDomainOf(resources) ?? defaultTrustDomain }
+  const own = accountOf(resources)
+  const rootNamespace = own?.namespace ?? install.namespace
+  return {
+    resources, problems, rootNamespace, trustDomain: trustDomain ?? own?.trustDomain ?? defaultTrustDomain,
+    nodeAgent: (await reckonsWithAgents(client, rootNamespace, resources)) && 'reported',
+  }
+}
+
+/** As the controllers are told; where that may not be read, as pods show it. */
+async function reckonsWithAgents(client: KubeClient, namespace: string, { Pod }: ResourceSet): Promise<boolean> {
+  try {
+    const deployment = await client.read({ apiVersion: 'apps/v1', kind: 'Deployment', namespace, name: install.controller })
+    if (deployment !== undefined) return knowsAgents(deployment)
+  } catch (error) {
+    if (!isStatus(error, 403)) throw error
+  }
+  return [...Pod.values()].some(({ metadata }) => metadata.annotations?.[capturedAnnotation] === 'true')
 }
 
 /**
@@ -58,8 +81,8 @@ function describeKind(kind: ResourceKind): string {
 }
 
 /** What the controllers make of the cluster; waypoints are dialled where their pods are. */
-export function translateLive({ resources, trustDomain }: LiveCluster): Translation {
-  return translate(resources, { trustDomain, nodeAgent: false })
+export function translateLive({ resources, trustDomain, rootNamespace, nodeAgent }: LiveCluster): Translation {
+  return translate(resources, { trustDomain, rootNamespace, nodeAgent })
 }
 
 /** Says on the side what could not be read. Kinds that a cluster may lack have no objects there, so nothing is missing without them. */
@@ -67,10 +90,11 @@ export function sayUnread({ problems }: Pick<LiveCluster, 'problems'>, io: Io): 
   for (const { line, reason, optional } of problems) if (reason !== 'missing' || !optional) io.say(`not read: ${line}`)
 }
 
-function trustDomainOf({ ConfigMap }: ResourceSet): string | undefined {
-  for (const { data } of ConfigMap.values()) {
+/** What the controllers say of the mesh where they are. */
+function accountOf({ ConfigMap }: ResourceSet): { readonly namespace: string; readonly trustDomain: string } | undefined {
+  for (const { metadata: { namespace = '' }, data } of ConfigMap.values()) {
     const info = parseInfo(data?.[caNames.infoKey])
-    if (info !== undefined) return info.trustDomain
+    if (info !== undefined) return { namespace, trustDomain: info.trustDomain }
   }
   return undefined
 }

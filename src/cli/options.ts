@@ -1,7 +1,9 @@
-import { Option, type Command } from 'commander'
-import { install } from '../model/install.ts'
+import { InvalidArgumentError, Option, type Command } from 'commander'
+import { suggest } from '../api/suggest.ts'
+import { parseSpiffeId } from '../model/identity.ts'
+import { install, ports } from '../model/install.ts'
 import type { Io } from './io.ts'
-import { parsePort, parseTrustDomain, seconds } from './usage.ts'
+import { parsePort, parseTrustDomain, seconds, UsageError } from './usage.ts'
 
 /** Where a program's verbs speak and how it ends. */
 export interface ProgramContext {
@@ -59,4 +61,34 @@ export function codes(...lines: readonly string[]): string {
 /** Examples of a verb, for its help. */
 export function examples(...lines: readonly string[]): string {
   return `\nExamples:\n${lines.map((line) => `  ${line}\n`).join('')}`
+}
+
+/** The options of every process that joins the mesh of a cluster. */
+export function memberOptions(command: Command): Command {
+  return command
+    .addOption(trustDomain())
+    .addOption(new Option('--controller <host:port>', 'where configuration and certificates come from').argParser(parseHostPort)
+      .default({ host: `${install.controller}.${install.namespace}.svc`, port: ports.control }, `${install.controller}.${install.namespace}.svc:${ports.control}`))
+    .addOption(new Option('--controller-id <spiffe-id>', 'who must answer there; the controller of the trust domain in its usual namespace if not given').argParser(parseId))
+    .addOption(new Option('--token-file <path>', 'the projected token that proves this pod\'s service account').default(install.tokenFile))
+    .addOption(new Option('--bundle-file <path>', 'the mesh\'s roots, PEM').default(install.bundleFile))
+    .addOption(new Option('--state <dir>', 'keeps the last configuration and certificate here, to start with while no controller answers; private to the pod').default(install.stateDirectory))
+}
+
+function parseHostPort(text: string): { readonly host: string; readonly port: number } {
+  const found = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text)
+  const host = found?.[1] ?? found?.[2]
+  if (host === undefined || Number(found?.[3]) > 65535) throw new InvalidArgumentError('Write HOST:PORT, an IPv6 address in brackets.')
+  return { host, port: Number(found?.[3]) }
+}
+
+function parseId(text: string): string {
+  if (parseSpiffeId(text) === undefined) throw new InvalidArgumentError('Write spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT.')
+  return text
+}
+
+/** A word after a verb that runs a process and has verbs below it. */
+export function verbBelow(verb: string, command: Command): UsageError {
+  const meant = suggest(verb, command.commands.map((each) => each.name()))
+  return new UsageError(`unknown command '${verb}'${meant === undefined ? '' : `; did you mean ${meant}?`}; see \`waymark ${command.name()} --help\``)
 }

@@ -12,6 +12,7 @@ import { namespacedName } from '../../model/refs.ts'
 import { findServed } from '../../sources/kube/served.ts'
 import { waypointClass } from '../../translate/waypoints.ts'
 import { controllerSelector } from '../installation.ts'
+import { readAgents, type AgentFacts } from './agents.ts'
 import { inParallel, readPage, readPods, type Asking, type MeshPod, type Note } from './pods.ts'
 
 /** What one subscriber of a controller runs, as that controller says. */
@@ -48,6 +49,7 @@ export interface MeshFacts {
   readonly allSubscriptions: boolean
   /** Undefined: they may not be listed. */
   readonly waypoints: readonly WaypointFacts[] | undefined
+  readonly agents: AgentFacts
   readonly ca: CaInfo | undefined
   /** What could not be read. */
   readonly notes: readonly Note[]
@@ -61,16 +63,17 @@ export async function readFacts(client: KubeClient, podPorts: PodPorts, namespac
   const notes = new Map<string, Note>()
   const asking: Asking = { client, podPorts, note: (note) => void notes.set(note.message, note) }
   const deployment = await client.read({ apiVersion: 'apps/v1', kind: 'Deployment', namespace, name: install.controller })
-  const [controllers, lease, waypoints, ca] = await Promise.all([
+  const [controllers, lease, waypoints, agents, ca] = await Promise.all([
     readPods(asking, `/api/v1/namespaces/${namespace}/pods`, controllerSelector),
     readLease(asking, namespace),
     readWaypoints(asking),
+    readAgents(asking, namespace),
     readCa(client, namespace),
   ])
   const told = await readSubscriptions(asking, controllers)
   const known = told.filter((each) => each !== undefined)
   return {
-    deployment, controllers, lease, waypoints, ca,
+    deployment, controllers, lease, waypoints, agents, ca,
     subscriptions: known.length === 0 ? undefined : known.flat(),
     allSubscriptions: told.length > 0 && known.length === told.length,
     notes: [...notes.values()],

@@ -4,13 +4,15 @@ import { ownPlurals } from '../../../crds/load.ts'
 import { KubeError } from '../../kube/errors.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { checkVerb, type CheckVerbOptions } from '../check/verb.ts'
+import { agentDump, type AgentDumpOptions } from '../agent-dump.ts'
 import { configDump, type ConfigDumpOptions } from '../config-dump.ts'
+import type { AgentDump } from '../../node/dump.ts'
 import { explain } from '../explain.ts'
 import type { Io } from '../io.ts'
 import { status } from '../status.ts'
 import { versions } from '../version.ts'
 import { waypointApply, waypointDelete, waypointList, type WaypointApplyOptions } from '../waypoints.ts'
-import { addWaypoint, caInfo, controllerMetrics, controllers, putCa, startBare, startMesh, startMs, waitingClock, waypointMetrics, type SimulatedMesh } from './mesh.ts'
+import { addAgents, addWaypoint, caInfo, controllerMetrics, controllers, putCa, startBare, startMesh, startMs, waitingClock, waypointMetrics, type SimulatedMesh } from './mesh.ts'
 
 /** What a verb says of a cluster in some state. */
 export interface ClusterCase {
@@ -34,6 +36,13 @@ const apply = (options: Partial<WaypointApplyOptions> = {}, place?: string): Clu
   waypointApply(place, { name: 'waypoint', enrollNamespace: false, dryRun: false, wait: false, timeout: 5, ...options }, io, access(mesh))
 const remove = (name: string, wait = false): ClusterCase['run'] => (mesh, io) => waypointDelete(name, { wait, timeout: 5 }, io, access(mesh))
 const dump = (what: string, options: Partial<ConfigDumpOptions> = {}): ClusterCase['run'] => (mesh, io) => configDump(what, { diff: false, output: 'yaml', ...options }, io, access(mesh))
+const agents = (options: Partial<AgentDumpOptions> = {}): ClusterCase['run'] => (mesh, io) => agentDump({ namespace, output: 'table', ...options }, io, access(mesh))
+const withAgents = async (): Promise<SimulatedMesh> => {
+  const mesh = await startMesh()
+  addAgents(mesh)
+  await mesh.settle()
+  return mesh
+}
 const show = (output: 'table' | 'json' = 'table'): ClusterCase['run'] => (mesh, io) => status({ namespace, output }, io, access(mesh))
 const list = (allNamespaces: boolean, output: 'table' | 'json' = 'table'): ClusterCase['run'] => (mesh, io) => waypointList({ allNamespaces, output }, io, access(mesh))
 
@@ -307,6 +316,20 @@ const cases: readonly ClusterCase[] = [
   { file: 'dump-stranger.txt', start: startMesh, run: dump('till'), arrange: ({ server }) => server.put({ apiVersion: 'v1', kind: 'Pod', metadata: { namespace: 'shop', name: 'till' }, spec: {} }) },
   { file: 'dump-no-pod.txt', start: startMesh, run: dump('controller'), arrange: (mesh) => controllers.forEach((name) => mesh.edit('Pod', namespace, name, notReady())) },
   { file: 'dump-refused.txt', start: startMesh, run: dump('waypoint-1'), arrange: ({ says }) => says.set('waypoint-1', { '/snapshot': refused }) },
+  { file: 'agent-dump.txt', start: withAgents, run: agents() },
+  { file: 'agent-dump-node.json', start: withAgents, run: agents({ node: 'node-2', output: 'json' }) },
+  { file: 'agent-dump-no-node.txt', start: withAgents, run: agents({ node: 'node-9' }) },
+  { file: 'agent-dump-none.txt', start: startMesh, run: agents() },
+  {
+    file: 'agent-dump-troubled.txt', start: withAgents, run: agents({ node: 'node-2' }),
+    arrange: async (mesh) => {
+      const dump = JSON.parse((await mesh.podPorts.get({ namespace, name: 'waymark-agent-2' }, 15000, '/dump')).text) as AgentDump
+      const pods = dump.pods.map((pod) => ({ ...pod, mark: undefined, traffic: undefined, state: 'waiting', rules: false, problem: 'port 15008 is taken in the pod' }))
+      const more = { controller: { connected: false, silenceMs: 600_000, source: 'kept' }, configuration: { hash: '', entries: {} }, certificates: [{ id: 'spiffe://cluster.local/ns/shop/sa/till', pods: 1 }], pluginProblem: 'there is no list of plugins', pods }
+      mesh.says.set('waymark-agent-2', { '/dump': page(JSON.stringify({ ...dump, ...more })) })
+    },
+  },
+  { file: 'agent-dump-refused.txt', start: withAgents, run: agents(), arrange: ({ says }) => { for (const at of [1, 2]) says.set(`waymark-agent-${at}`, { '/dump': refused, '/metrics': refused }) } },
   { file: 'status-viewer.txt', start: startMesh, run: show(), arrange: viewerOnly },
   { file: 'check-viewer.txt', start: startMesh, run: check(), arrange: viewerOnly },
   {

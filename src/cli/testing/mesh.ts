@@ -11,6 +11,8 @@ import { configLabel, gatewayNameLabel, install, managedBy, managedByLabel, port
 import { namespacedName, type NamespacedName } from '../../model/refs.ts'
 import { hashOf } from '../../publish/hash.ts'
 import { slice } from '../../publish/slice.ts'
+import type { Snapshot } from '../../model/snapshot.ts'
+import type { AgentDump } from '../../node/dump.ts'
 import { translate } from '../../translate/translate.ts'
 import { gatewayApiDefinitions, installationObjects } from '../installation.ts'
 import { readLive } from '../live.ts'
@@ -41,7 +43,7 @@ export function waitingClock(): Clock {
 }
 
 /** What a pod of the simulated mesh says of itself, in place of what it says by default. */
-export type Says = Partial<Record<'/metrics' | '/subscribers' | '/readyz' | '/snapshot', PodPage | KubeError>>
+export type Says = Partial<Record<'/metrics' | '/subscribers' | '/readyz' | '/snapshot' | '/dump', PodPage | KubeError>>
 
 /** A cluster with the mesh in it, as the API server and the pods tell it: no process of it runs. */
 export interface SimulatedMesh {
@@ -167,7 +169,7 @@ const shop: readonly KubeObject[] = [
 /** The part of a status that is an object's own, with times. */
 async function settle(server: ApiServer): Promise<void> {
   const live = await readLive(server.client())
-  const { statuses } = translate(live.resources, { trustDomain: live.trustDomain, nodeAgent: false, readyWaypoints: readyWaypoints(server) })
+  const { statuses } = translate(live.resources, { trustDomain: live.trustDomain, nodeAgent: live.nodeAgent, readyWaypoints: readyWaypoints(server) })
   for (const status of statuses) {
     const { ref } = status
     const found = server.get({ kind: ref.kind, namespace: ref.namespace, name: ref.name })
@@ -193,10 +195,14 @@ async function answerOf({ server, says }: SimulatedMesh, pod: PodName, port: num
   const told = says.get(pod.name)?.[path as keyof Says]
   if (told instanceof KubeError) throw told
   if (told !== undefined) return told
-  const where = { '/metrics': ports.metrics, '/readyz': ports.ready, '/subscribers': ports.admin, '/snapshot': ports.admin }[path]
+  const where = { '/metrics': ports.metrics, '/readyz': ports.ready, '/subscribers': ports.admin, '/snapshot': ports.admin, '/dump': ports.admin }[path]
   if (where !== port) throw new KubeError(0, '', `GET ${path} of port ${port} of pod ${pod.namespace}/${pod.name}: socket hang up`)
   const live = await readLive(server.client())
-  const { snapshot } = translate(live.resources, { trustDomain: live.trustDomain, nodeAgent: false })
+  const { snapshot } = translate(live.resources, { trustDomain: live.trustDomain, nodeAgent: live.nodeAgent })
+  const found = server.get({ kind: 'Pod', namespace: pod.namespace, name: pod.name })
+  const isAgent = found?.metadata.labels?.['app.kubernetes.io/component'] === 'agent'
+  if (isAgent && path === '/metrics') return { status: 200, text: agentMetrics() }
+  if (isAgent && path === '/dump') return { status: 200, text: JSON.stringify(agentDumpOf(server, pod.name, slice(snapshot, { kind: 'agent', namespace: system }))) }
   const own = pod.namespace === system ? snapshot : slice(snapshot, { kind: 'waypoint', namespace: pod.namespace })
   switch (path) {
     case '/metrics':
@@ -217,6 +223,67 @@ async function answerOf({ server, says }: SimulatedMesh, pod: PodName, port: num
     default:
       return { status: 200, text: 'ready\n' }
   }
+}
+
+/** What a node's agent measures. @param more lines */
+export function agentMetrics(values: { readonly version?: string; readonly connected?: number; readonly silence?: number } = {}, ...more: readonly string[]): string {
+  const { version = versions().version, connected = 1, silence = 4 } = values
+  return [`waymark_build_info{version="${version}"} 1`, `waymark_controller_connected{node="n"} ${connected}`, `waymark_controller_silence_seconds{node="n"} ${silence}`, ...more].join('\n')
+}
+
+/** What a node's agent that is in order knows: pods that shall be captured are. */
+function agentDumpOf(server: ApiServer, name: string, snapshot: Snapshot): AgentDump {
+  const node = nodeOf(server.get({ kind: 'Pod', namespace: system, name }))
+  const here = [...snapshot.values()].filter((entry) => entry.kind === 'workload').filter((entry) => entry.node === node)
+  const idOf = (account: string): string => `spiffe://cluster.local/ns/${account}`
+  const [captured, others] = [here.filter(({ capture }) => capture === true), here.filter(({ capture }) => capture !== true)]
+  return {
+    node, pod: name, version: versions().version, nowMs: startMs, startedMs: startMs - 2 * day,
+    controller: { connected: true, silenceMs: 4_000, source: 'controller' },
+    configuration: { hash: hashOf(snapshot), sinceMs: startMs - 5_400_000, entries: { service: 2, workload: here.length } },
+    pluginProblem: '',
+    certificates: [
+      { id: idOf(`${system}/sa/waymark-agent`), pods: 0, notBeforeMs: startMs - 900_000, notAfterMs: startMs + 2_700_000 },
+      ...captured.map(({ identity }) => ({ id: identity, pods: 1, notBeforeMs: startMs - 600_000, notAfterMs: startMs + 3_000_000 })),
+    ],
+    pods: captured.map(({ namespace, name: pod, identity, uid = '', addresses }, at) => ({
+      uid, namespace, name: pod, state: 'captured', problem: '', identity, addresses, rules: true, mark: 0x1234 + at,
+      traffic: { phase: 'capturing', configured: true, certified: true, connections: 3, sessionsIn: 1, sessionsOut: 2 },
+    })),
+    others: others.map(({ namespace, name: pod, uid = '' }) => ({ uid, namespace, name: pod, told: true })),
+  }
+}
+
+function nodeOf(pod: KubeObject | undefined): string {
+  return (pod?.['spec'] as { readonly nodeName?: string } | undefined)?.nodeName ?? ''
+}
+
+/** Agents on both nodes, and pods of `shop` that they capture, one of which has opted out. */
+export function addAgents(mesh: SimulatedMesh): void {
+  const { server, edit } = mesh
+  const labels = { 'app.kubernetes.io/name': 'waymark', 'app.kubernetes.io/component': 'agent' }
+  for (const name of ['node-1', 'node-2']) server.put({ apiVersion: 'v1', kind: 'Node', metadata: { name } })
+  server.put({
+    apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { namespace: system, name: install.agent, generation: 1 },
+    spec: { template: { spec: { containers: [{ name: 'agent', args: ['agent', '--unknown-destinations=pass'] }] } } },
+    status: { observedGeneration: 1, desiredNumberScheduled: 2, currentNumberScheduled: 2, numberReady: 2, updatedNumberScheduled: 2 },
+  })
+  for (const at of [1, 2]) server.put(podOf(system, `waymark-agent-${at}`, `node-${at}`, labels))
+  const deployment = server.get({ kind: 'Deployment', namespace: system, name: install.controller })
+  const { template: { spec: { containers: [container] } } } = deployment?.['spec'] as { readonly template: { readonly spec: { readonly containers: readonly { readonly args: readonly string[] }[] } } }
+  edit('Deployment', system, install.controller, { spec: { template: { spec: { containers: [{ ...container, args: [...(container?.args ?? []), '--node-agent'] }] } } } })
+  for (const [name, node, address] of [['cart-1', 'node-1', '10.2.7.9'], ['till-1', 'node-2', '10.2.8.4']] as const) putMember(mesh, name, node, address)
+  putMember(mesh, 'alone-1', 'node-2', '10.2.8.5')
+  edit('Pod', 'shop', 'alone-1', { metadata: { labels: { 'waymark.dev/mesh': 'disabled' }, annotations: { 'waymark.dev/captured': null } } })
+}
+
+/** A pod of `shop` that is captured. */
+export function putMember({ server }: SimulatedMesh, name: string, node: string, address: string): void {
+  const pod = podOf('shop', name, node, {})
+  server.put({
+    ...pod, metadata: { ...pod.metadata, uid: `uid-${name}`, annotations: { 'waymark.dev/captured': 'true' } }, spec: { ...(pod['spec'] as object), serviceAccountName: name.replace(/-.*/, '') },
+    status: { ...(pod['status'] as object), podIP: address, podIPs: [{ ip: address }] },
+  })
 }
 
 /** What a controller's process measures. */
