@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { Pod } from '../api/core.ts'
 import type { Identity } from '../model/identity.ts'
 import { capturedAnnotation } from '../model/install.ts'
+import type { Acknowledgement } from '../publish/acks.ts'
 import { mayActFor, planCaptures, readReports } from './capture-plan.ts'
 
 const trustDomain = 'cluster.local'
@@ -16,9 +17,11 @@ const pod = (name: string, { annotated = false, labels = {}, namespace = 'shop',
   spec: { nodeName: node, serviceAccountName: serviceAccount, hostNetwork }, status: { phase, podIP: '10.0.0.1' },
 })
 const podsOf = (...all: readonly Pod[]): ReadonlyMap<string, Pod> => new Map(all.map((each) => [`${each.metadata.namespace ?? ''}/${each.metadata.name}`, each]))
-const reports = (captures: Record<string, string>) => readReports([{ kind: 'agent', namespace: 'waymark-system', name: 'waymark-agent', pod: 'a', hash: '', captures }])
+const agentPod = (node: string): Pod => pod(`agent-${node}`, { namespace: 'waymark-system', serviceAccount: 'waymark-agent', hostNetwork: true, node })
+const said = (captures: Record<string, string>, node = 'n1') =>
+  ({ kind: 'agent', namespace: 'waymark-system', name: 'waymark-agent', pod: 'a', hash: '', captures, bound: { name: `agent-${node}`, uid: `uid-agent-${node}` } }) as const
 const plan = (given: Pod, captures: Record<string, string>): readonly unknown[] =>
-  planCaptures(podsOf(given), inMesh, reports(captures)).map(({ annotate, problem }) => [annotate, problem])
+  planCaptures(podsOf(given), inMesh, readReports([said(captures)], podsOf(given, agentPod('n1')))).map(({ annotate, problem }) => [annotate, problem])
 
 describe('planCaptures', () => {
   it('says at a pod that it is captured when its agent does, once', () => {
@@ -44,8 +47,22 @@ describe('planCaptures', () => {
   })
 
   it('believes the agent that has the pod, while another of the same node does not yet', () => {
-    const both = readReports([{ 'uid-a': 'not yet' }, { 'uid-a': '' }].map((captures) => ({ kind: 'agent' as const, namespace: 'x', name: 'y', pod: 'z', hash: '', captures })))
+    const both = readReports([said({ 'uid-a': 'not yet' }), said({ 'uid-a': '' })], podsOf(pod('a'), agentPod('n1')))
     assert.deepEqual([[...both.captured], [...both.refused]], [['uid-a'], []])
+  })
+
+  it('believes agents about their own nodes, by the pod that their token is bound to, and tells of the others', () => {
+    const pods = podsOf(pod('a'), pod('b', { node: 'n2' }), agentPod('n1'), agentPod('n2'))
+    const read = readReports([said({ 'uid-a': '', 'uid-b': '', 'uid-gone': '' }), said({ 'uid-a': 'it lies', 'uid-b': 'a reason' }, 'n2')], pods)
+    assert.deepEqual([[...read.captured], [...read.refused]], [['uid-a'], [['uid-b', 'a reason']]])
+    assert.deepEqual(read.foreign.map(({ agent: name, node, pod: { metadata } }) => [name, node, metadata.name]), [['agent-n1', 'n1', 'b'], ['agent-n2', 'n2', 'a']])
+  })
+
+  it('believes nobody who has not proved in which pod it runs, or whose pod is gone', () => {
+    const unproven: Acknowledgement = { kind: 'agent', namespace: 'waymark-system', name: 'waymark-agent', pod: 'agent-n1', hash: '', captures: { 'uid-a': '' } }
+    for (const word of [unproven, { ...unproven, bound: { name: 'agent-n1', uid: 'another' } }, { ...unproven, bound: { name: 'agent-n9', uid: 'uid-agent-n9' } }]) {
+      assert.deepEqual([...readReports([word], podsOf(pod('a'), agentPod('n1'))).captured], [])
+    }
   })
 })
 

@@ -6,12 +6,22 @@ import type { Acknowledgement } from '../publish/acks.ts'
 import { isCapturable, isEnrolled } from '../translate/labels.ts'
 import { isOver, podIdentity } from '../translate/workloads.ts'
 
-/** What agents say about pods, over all controllers that they are connected to. */
+/** What agents say about pods of their own nodes, over all controllers that they are connected to. */
 export interface CaptureReports {
   /** Uids of pods that are captured. */
   readonly captured: ReadonlySet<string>
   /** Why a pod can not be captured, by uid. */
   readonly refused: ReadonlyMap<string, string>
+  /** Words about pods of other nodes, which are not believed. */
+  readonly foreign: readonly ForeignReport[]
+}
+
+/** An agent spoke of a pod that does not run on its node. */
+export interface ForeignReport {
+  /** Name of the agent's pod. */
+  readonly agent: string
+  readonly node: string
+  readonly pod: Pod
 }
 
 /** What is to be done about one pod. */
@@ -23,25 +33,39 @@ export interface CaptureAction {
   readonly problem: string | undefined
 }
 
-/** Puts the words of several agents together. An agent that is being replaced says that a pod is captured while the new one does not yet: then it is. */
-export function readReports(acknowledgements: Iterable<Acknowledgement>): CaptureReports {
+/**
+ * Puts the words of several agents together. An agent that is being replaced says that a pod is captured while the new one does not yet: then it is.
+ * An agent is believed about its own node, and which that is the API server says: by the pod that its token is bound to. Whoever took over one node
+ * can so not keep callers from pods of the others.
+ */
+export function readReports(acknowledgements: Iterable<Acknowledgement>, pods: ReadonlyMap<NamespacedName, Pod>): CaptureReports {
   const captured = new Set<string>()
   const refused = new Map<string, string>()
-  for (const { captures = {} } of acknowledgements) {
+  const foreign: ForeignReport[] = []
+  let byUid: ReadonlyMap<string, Pod> | undefined
+  for (const { namespace, captures = {}, bound } of acknowledgements) {
+    const agent = bound === undefined ? undefined : pods.get(namespacedName(namespace, bound.name))
+    const node = agent?.metadata.uid === bound?.uid ? agent?.spec?.nodeName : undefined
+    if (agent === undefined || node === undefined) continue
     for (const [uid, why] of Object.entries(captures)) {
-      if (why === '') captured.add(uid)
+      byUid ??= new Map([...pods.values()].map((pod) => [pod.metadata.uid ?? '', pod]))
+      const pod = byUid.get(uid)
+      // One that is gone, or that this controller has not seen yet.
+      if (pod === undefined) continue
+      if (pod.spec?.nodeName !== node) foreign.push({ agent: agent.metadata.name, node, pod })
+      else if (why === '') captured.add(uid)
       else refused.set(uid, why)
     }
   }
   for (const uid of captured) refused.delete(uid)
-  return { captured, refused }
+  return { captured, refused, foreign }
 }
 
 /**
  * What differs between what agents say and what stands at the pods. A pod loses the annotation only when it leaves the mesh: an agent that is
  * away, or can not take a pod over again, must not make anybody send plaintext to a pod that was captured.
  */
-export function planCaptures(pods: ReadonlyMap<NamespacedName, Pod>, inMesh: (namespace: string) => boolean, { captured, refused }: CaptureReports): readonly CaptureAction[] {
+export function planCaptures(pods: ReadonlyMap<NamespacedName, Pod>, inMesh: (namespace: string) => boolean, { captured, refused }: Pick<CaptureReports, 'captured' | 'refused'>): readonly CaptureAction[] {
   const actions: CaptureAction[] = []
   for (const pod of pods.values()) {
     const { uid, annotations, deletionTimestamp } = pod.metadata

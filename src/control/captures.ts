@@ -10,13 +10,15 @@ import { judge } from '../status/failures.ts'
 import { createIdle } from '../status/idle.ts'
 import type { Recorder } from '../status/recorder.ts'
 import { isMeshNamespace } from '../translate/labels.ts'
-import { planCaptures, readReports } from './capture-plan.ts'
+import { planCaptures, readReports, type ForeignReport } from './capture-plan.ts'
 
 export interface CaptureWriterOptions {
   readonly client: Pick<KubeClient, 'patch' | 'refresh'>
   readonly clock: Clock
   readonly random?: () => number
   readonly recorder: Pick<Recorder, 'record'>
+  /** Told of each word of an agent about a pod of another node, once: it is not believed. */
+  readonly onForeign?: () => void
   /** One line for a person. */
   readonly log: (line: string) => void
 }
@@ -36,7 +38,7 @@ const retryPauses = { baseMs: 500, maxMs: 30_000 } as const
 /** Reports of many agents come within a moment, and each looks at every pod. */
 const gatherMs = 10
 
-export function createCaptureWriter({ client, clock, random = Math.random, recorder, log }: CaptureWriterOptions): CaptureWriter {
+export function createCaptureWriter({ client, clock, random = Math.random, recorder, log, onForeign = () => {} }: CaptureWriterOptions): CaptureWriter {
   let newest: { readonly resources: ResourceSet; readonly acknowledgements: Iterable<Acknowledgement> } | undefined
   let active = false
   let closed = false
@@ -49,6 +51,8 @@ export function createCaptureWriter({ client, clock, random = Math.random, recor
   const busy = new Set<string>()
   const failures = new Map<string, { readonly count: number; waiting: boolean; readonly cancel: Cancel }>()
   const told = new Map<string, string>()
+  /** Words that were not believed, as `agent uid`. */
+  let disbelieved: ReadonlySet<string> = new Set()
   /** What was looked at when nothing was to be done: thousands of pods need no second look because an endpoint changed. */
   let settled: readonly unknown[] | undefined
   const idle = createIdle(() => atWork === 0 && cancelGather === undefined && [...wanted.keys()].every((uid) => failures.get(uid)?.waiting === true))
@@ -60,12 +64,14 @@ export function createCaptureWriter({ client, clock, random = Math.random, recor
     if (newest === undefined || !mayWrite()) return
     const { resources, acknowledgements } = newest
     const reports = [...acknowledgements]
-    const looked = [resources.Pod, resources.Namespace, ...reports.flatMap(({ captures }) => captures ?? [])]
+    const looked: readonly unknown[] = [resources.Pod, resources.Namespace, ...reports.flatMap(({ captures, bound }) => (captures === undefined ? [] : [captures, bound]))]
     if (looked.length === settled?.length && looked.every((each, at) => each === settled?.[at])) {
       idle.check()
       return
     }
-    const actions = planCaptures(resources.Pod, (namespace) => isMeshNamespace(resources, namespace), readReports(reports))
+    const read = readReports(reports, resources.Pod)
+    disbelieve(read.foreign)
+    const actions = planCaptures(resources.Pod, (namespace) => isMeshNamespace(resources, namespace), read)
     settled = actions.length === 0 ? looked : undefined
     wanted.clear()
     const problems = new Map<string, string>()
@@ -87,6 +93,18 @@ export function createCaptureWriter({ client, clock, random = Math.random, recor
     told.clear()
     for (const [uid, problem] of problems) told.set(uid, problem)
     work()
+  }
+
+  const disbelieve = (foreign: readonly ForeignReport[]): void => {
+    const now = new Set<string>()
+    for (const { agent, node, pod: { metadata: { uid = '', namespace = '', name }, spec } } of foreign) {
+      const key = `${agent} ${uid}`
+      now.add(key)
+      if (disbelieved.has(key)) continue
+      onForeign()
+      log(`the agent ${agent} of node ${node} speaks of pod ${namespace}/${name}, which is on ${spec?.nodeName ?? 'no node'}: that is not believed. Look after node ${node}`)
+    }
+    disbelieved = now
   }
 
   const tell = (pod: Pod, problem: string): void =>

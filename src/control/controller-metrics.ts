@@ -23,6 +23,8 @@ export interface ControllerCounters {
   readonly control: ControlObserver
   /** @param tookMs milliseconds that one translation took */
   readonly translated: (tookMs: number, translation: Translation) => void
+  /** An agent spoke of a pod of another node. */
+  readonly foreignReport: () => void
   /** Gives the source of the gauges. */
   readonly observe: (state: ControllerState) => void
 }
@@ -74,6 +76,7 @@ export function controllerCounters(metrics: Metrics, nowMs: () => number): Contr
   const refused = count('waymark_publish_refused_total', 'Connections and streams that were refused, by cause.')
   const reviews = count('waymark_token_reviews_total', 'Tokens that were judged, by result.')
   const signed = count('waymark_certificates_signed_total', 'Requests for a certificate that were answered.')
+  const foreign = count('waymark_capture_reports_refused_total', 'Words of node agents about pods of other nodes, which are not believed.')
   const translations = count('waymark_translations_total', 'Translations of the whole cluster.')
   const translationSeconds = count('waymark_translation_seconds_total', 'Time spent in translations.')
 
@@ -108,6 +111,7 @@ export function controllerCounters(metrics: Metrics, nowMs: () => number): Contr
       translations.add({})
       translationSeconds.add({}, tookMs / 1000)
     },
+    foreignReport: () => foreign.add({}),
     observe: (state) => {
       gauge('waymark_leading', 'Whether this controller holds the Lease and writes.', () => [{ labels: {}, value: state.leading() ? 1 : 0 }])
       gauge('waymark_snapshot_entries', 'Entries of the present configuration.', () => [{ labels: {}, value: state.snapshot().size }])

@@ -115,7 +115,7 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   })
   const infra = createInfraWriter({ client, clock, installation, log, observer: counters.source('infra') })
   const bundles = createBundleWriter({ client, clock, namespace, log, observer: counters.source('trust-bundle') })
-  const captures = createCaptureWriter({ client, clock, recorder, log })
+  const captures = createCaptureWriter({ client, clock, recorder, log, onForeign: counters.foreignReport })
   const lead = createLeading({ work: [recorder, status, infra, ca, captures], later: [bundles], settled: ca.idle, log })
   closers.push(status.close, infra.close, bundles.close, captures.close)
 

@@ -11,6 +11,14 @@ export interface Acknowledgement {
   readonly hash: string
   /** Of an agent, the pods of its node that shall be captured, by uid. */
   readonly captures?: Captures
+  /** Of an agent, the pod that the token is bound to which came with them: what it says is believed of that pod's node only. */
+  readonly bound?: BoundPod
+}
+
+/** A pod of the agent's own namespace, as the API server said. */
+export interface BoundPod {
+  readonly name: string
+  readonly uid: string
 }
 
 /** '' : it is captured; else why it can not be, in words. */
@@ -26,9 +34,9 @@ export interface AcknowledgementChange {
 /** Who is connected and what they run. */
 export interface AcknowledgementList {
   /** A new subscriber that has acknowledged nothing yet. */
-  readonly add: (subscriber: Omit<Acknowledgement, 'hash' | 'captures'>) => {
+  readonly add: (subscriber: Omit<Acknowledgement, 'hash' | 'captures' | 'bound'>) => {
     readonly acknowledge: (hash: string) => void
-    readonly report: (captures: Captures) => void
+    readonly report: (captures: Captures, bound: BoundPod | undefined) => void
     readonly remove: () => void
   }
   /** In the order of arrival. A pod that connects anew is here twice for a moment. */
@@ -57,9 +65,10 @@ export function createAcknowledgementList(): AcknowledgementList {
           const before = present.get(id)
           if (before !== undefined && before.hash !== hash) put(id, { ...before, hash })
         },
-        report: (captures) => {
+        report: (captures, bound) => {
           const before = present.get(id)
-          if (before !== undefined && !isDeepStrictEqual(before.captures, captures)) put(id, { ...before, captures })
+          if (before === undefined || (isDeepStrictEqual(before.captures, captures) && isDeepStrictEqual(before.bound, bound))) return
+          put(id, { ...before, captures, ...(bound === undefined ? {} : { bound }) })
         },
         remove: () => {
           if (present.delete(id)) tell({ put: [], remove: [id] })

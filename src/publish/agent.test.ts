@@ -56,6 +56,30 @@ describe("a node's agent", () => {
     await until('the other one hears it', () => said(second) !== undefined)
   })
 
+  it('proves in which pod it runs when it says so, once a stream, also if that can not be known at first', async () => {
+    let asked = 0
+    const away = await plane.start({
+      publisher: started.publisher,
+      reviewToken: () => {
+        asked++
+        if (asked === 2) return Promise.reject(new Error('the API server is away'))
+        return Promise.resolve({ identity: agent, pod: { name: 'agent-7', uid: 'uid-7' } })
+      },
+    })
+    await started.server.close(50)
+    const member = await join()
+    member.report({ 'uid-1': '' })
+    const heard = (): unknown => away.server.acknowledgements().find(({ captures }) => captures !== undefined)
+    await until('it is heard', () => heard() !== undefined)
+    // For its certificate, in vain, and again.
+    assert.equal(asked, 3)
+    member.report({ 'uid-1': 'x'.repeat(300) })
+    const why = (): string | undefined => (heard() as { readonly captures: Record<string, string> }).captures['uid-1']
+    await until('the next word is heard', () => why() !== '')
+    assert.match(why() ?? '', /^x{150,198}…$/)
+    assert.deepEqual([asked, (heard() as { readonly bound: unknown }).bound], [3, { name: 'agent-7', uid: 'uid-7' }])
+  })
+
   it('is the only one who may say that', async () => {
     const other = await plane.join()
     other.report({ 'uid-1': '' })

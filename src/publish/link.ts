@@ -4,7 +4,7 @@ import type { Issued } from '../model/credentials.ts'
 import type { Identity } from '../model/identity.ts'
 import { apply, delta, type Snapshot } from '../model/snapshot.ts'
 import type { AcknowledgementChange, Captures } from './acks.ts'
-import type { ClientMessage, RefusalCause, ServerMessage } from './messages.ts'
+import { boundedCaptures, type ClientMessage, type RefusalCause, type ServerMessage } from './messages.ts'
 import type { Subscriber } from './slice.ts'
 import type { Update } from './view.ts'
 import { createWire, keepAlive, type Wire } from './wire.ts'
@@ -39,6 +39,8 @@ export interface LinkOptions {
   readonly onBundle: (trustBundlePem: readonly string[]) => void
   readonly onDrain: () => void
   readonly onRefused: (message: string, cause: RefusalCause | undefined) => void
+  /** The token could not be read; it is tried again. */
+  readonly onTokenTrouble?: (message: string) => void
   readonly onWelcome?: (instance: string) => void
   readonly onAcks?: (change: AcknowledgementChange) => void
 }
@@ -117,7 +119,37 @@ export function openLink(dialled: Dialled, options: LinkOptions): Link {
   if (options.keepAliveMs !== undefined) {
     keepAlive(wire, { clock, intervalMs: options.keepAliveMs, send: () => wire.send({ type: 'ping' }), onDead: wire.close })
   }
-  return { dialled, openedAtMs: clock.now(), sign: signer.sign, report: (pods) => wire.send({ type: 'captures', pods }), closed: wire.closed, close: wire.close }
+  return { dialled, openedAtMs: clock.now(), sign: signer.sign, report: createReport(wire, options), closed: wire.closed, close: wire.close }
+}
+
+/** How long until a token that can not be read is tried again, milliseconds. */
+const tokenPauseMs = 1_000
+
+/** Says the newest of what is to be reported, each time with a token of now. */
+function createReport(wire: Pick<Wire<ServerMessage, ClientMessage>, 'send' | 'closed'>, { token, clock, onTokenTrouble }: LinkOptions): Link['report'] {
+  let newest: Captures | undefined
+  let reading = false
+  let over = false
+  void wire.closed.then(() => (over = true))
+  const isOver = (): boolean => over
+  const say = async (): Promise<void> => {
+    if (reading || newest === undefined || isOver()) return
+    reading = true
+    try {
+      const proof = token === undefined ? {} : { token: await token() }
+      if (!isOver()) wire.send({ type: 'captures', pods: boundedCaptures(newest), ...proof })
+      newest = undefined
+    } catch (error) {
+      onTokenTrouble?.(error instanceof Error ? error.message : String(error))
+      clock.after(tokenPauseMs, () => void say())
+    } finally {
+      reading = false
+    }
+  }
+  return (pods) => {
+    newest = pods
+    void say()
+  }
 }
 
 export interface Signer {

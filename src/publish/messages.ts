@@ -16,8 +16,8 @@ export type ClientMessage =
    * `onBehalfOf`: a SPIFFE id that a pod on the node of the token's own pod has; only a node's agent may ask for that.
    */
   | { readonly type: 'sign'; readonly id: number; readonly publicKeyPem: string; readonly token?: string; readonly onBehalfOf?: string }
-  /** An agent's: which pods of its node are captured; it takes the place of what was said before. */
-  | { readonly type: 'captures'; readonly pods: Captures }
+  /** An agent's: which pods of its node are captured; it takes the place of what was said before. Over the network the token proves in which pod, and so on which node, it runs. */
+  | { readonly type: 'captures'; readonly pods: Captures; readonly token?: string }
   /** A sign of life. */
   | { readonly type: 'ping' }
 
@@ -87,7 +87,7 @@ export function readClientMessage(value: unknown): ClientMessage | undefined {
       return { type, id: natural(fields['id']), publicKeyPem: text(fields['publicKeyPem'], maxKeyBytes), ...token, ...onBehalfOf }
     }
     case 'captures':
-      return { type, pods: captures(fields['pods']) }
+      return { type, pods: captures(fields['pods']), ...(fields['token'] === undefined ? {} : { token: text(fields['token'], maxTokenBytes) }) }
     case 'hello': {
       const { trustDomain, namespace, serviceAccount } = record(fields['identity'])
       const subscriber = record(fields['subscriber'])
@@ -134,6 +134,12 @@ function captures(value: unknown): Captures {
   if (pods.length > maxCaptures) throw new Error('too many pods in one message')
   for (const [uid, why] of pods) if (!uidPattern.test(uid) || typeof why !== 'string' || Buffer.byteLength(why) > maxWhyBytes) throw new Error('a pod of the message is none')
   return Object.fromEntries(pods) as Captures
+}
+
+/** Captures that a controller reads: what is too much for one message is left out, and long reasons are cut. */
+export function boundedCaptures(pods: Captures): Captures {
+  const cut = (why: string): string => (Buffer.byteLength(why) <= maxWhyBytes ? why : `${Buffer.from(why).subarray(0, maxWhyBytes - 6).toString().replace(/\uFFFD$/, '')}…`)
+  return Object.fromEntries(Object.entries(pods).slice(0, maxCaptures).map(([uid, why]) => [uid, cut(why)]))
 }
 
 function kind(value: unknown): Subscriber['kind'] {

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import type { Clock } from '../kit/clock.ts'
 import type { Issued } from '../model/credentials.ts'
 import { formatSpiffeId, isTrustDomain, parseSpiffeId, sameIdentity, type Identity } from '../model/identity.ts'
-import type { AcknowledgementList, Captures } from './acks.ts'
+import type { AcknowledgementList, BoundPod, Captures } from './acks.ts'
 import { readClientMessage, type ClientMessage, type Hello, type RefusalCause, type ServerMessage } from './messages.ts'
 import type { ControlObserver } from './observer.ts'
 import type { Publisher, Update } from './publisher.ts'
@@ -64,8 +64,12 @@ export interface ServedStream {
 
 /** Most bytes of a message from a client: a token and a key, and room. */
 export const maxRequestBytes = 32 * 1024
+/** Of one that showed a certificate: an agent may have a long reason to give for each pod of its node. */
+export const maxReportBytes = 256 * 1024
 /** Tokens that prove nothing, until the stream ends. */
 const maxRefusedTokens = 3
+/** How long until a token that could not be judged is judged again, milliseconds. */
+const reviewPauseMs = 2_000
 /** Answers that may wait for one who asks and does not read, until the stream ends. */
 const maxUnread = 16
 
@@ -77,11 +81,16 @@ export function serveSubscriber(stream: Duplex, options: SubscriberServerOptions
 /** As `serveSubscriber`, with a hand on the stream. */
 export function serveStream(stream: Duplex, options: SubscriberServerOptions): ServedStream {
   const { caller = { kind: 'local' }, observer, acknowledgements } = options
-  const wire: Wire<unknown, ServerMessage> = createWire(stream, maxRequestBytes, (why) => refuse('protocol', why))
+  const wire: Wire<unknown, ServerMessage> = createWire(stream, caller.kind === 'member' ? maxReportBytes : maxRequestBytes, (why) => refuse('protocol', why))
   /** Whose hello was accepted. */
   let greeted: Identity | undefined
   let acknowledge: (version: number, hash: string) => void = () => {}
-  let report: ((captures: Captures) => void) | undefined
+  let report: ((captures: Captures, bound: BoundPod | undefined) => void) | undefined
+  /** The pod at the other end, as a token proved that came over this stream. */
+  let bound: BoundPod | undefined
+  /** What was reported and waits until that is known. */
+  let unproven: Extract<ClientMessage, { type: 'captures' }> | undefined
+  let proving = false
   let signing = false
   let refusedTokens = 0
   let unread = 0
@@ -142,17 +151,12 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
     acknowledge = (version, hash) => {
       if (own.acknowledge(version) === hash) listed?.acknowledge(hash)
     }
-    if (subscriber.kind === 'agent') report = (captures) => listed?.report(captures)
+    if (subscriber.kind === 'agent') report = (captures, by) => listed?.report(captures, by)
     enders.push(own.close)
   }
 
-  /** Who the certificate is for. @throws SignRefusal */
-  const proven = async (token: string | undefined, onBehalfOf: string | undefined): Promise<Identity> => {
-    if (caller.kind === 'local') {
-      if (greeted === undefined) throw new SignRefusal('a stream begins with hello')
-      if (onBehalfOf !== undefined) throw new SignRefusal('only a node\'s agent may ask in another\'s name')
-      return greeted
-    }
+  /** Who a token belongs to, which must be the one whose certificate was shown, if there was one. @throws SignRefusal; anything else if it can not be known now */
+  const ownerOf = async (token: string | undefined): Promise<ReviewedToken> => {
     if (token === undefined || options.reviewToken === undefined) throw new SignRefusal('every request for a certificate needs a token of the service account')
     const reviewed = await options.reviewToken(token).catch((error: unknown) => {
       observer?.reviewed?.('unavailable')
@@ -163,6 +167,35 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
     if (caller.kind === 'member' && !sameIdentity(caller.identity, reviewed.identity)) {
       throw new SignRefusal(`the token is that of ${formatSpiffeId(reviewed.identity)}, the certificate that of ${formatSpiffeId(caller.identity)}`)
     }
+    if (caller.kind === 'member') bound = reviewed.pod
+    return reviewed
+  }
+
+  /** All agents have one identity: only a token tells of which node one is. It is judged once a stream; a stream lasts as long as its certificate. */
+  const reported = async (message: Extract<ClientMessage, { type: 'captures' }>): Promise<void> => {
+    unproven = message
+    // Of an older version: nobody knows of which node it is.
+    if (proving || (caller.kind !== 'local' && bound === undefined && message.token === undefined)) return
+    proving = true
+    try {
+      if (caller.kind !== 'local' && bound === undefined) await ownerOf(message.token)
+      report?.(unproven.pods, bound)
+    } catch (error) {
+      if (!(error instanceof SignRefusal)) enders.push(options.keepAlive?.clock.after(reviewPauseMs, () => void reported(unproven ?? message)) ?? (() => {}))
+      else if (++refusedTokens >= maxRefusedTokens) refuse('token', 'too many tokens that prove nothing')
+    } finally {
+      proving = false
+    }
+  }
+
+  /** Who the certificate is for. @throws SignRefusal */
+  const proven = async (token: string | undefined, onBehalfOf: string | undefined): Promise<Identity> => {
+    if (caller.kind === 'local') {
+      if (greeted === undefined) throw new SignRefusal('a stream begins with hello')
+      if (onBehalfOf !== undefined) throw new SignRefusal('only a node\'s agent may ask in another\'s name')
+      return greeted
+    }
+    const reviewed = await ownerOf(token)
     if (onBehalfOf === undefined) return reviewed.identity
     const identity = parseSpiffeId(onBehalfOf)
     const verdict = identity === undefined || caller.kind !== 'member' || greeted === undefined ? 'only a node\'s agent that has said hello may ask in another\'s name' : (options.mayActFor?.(reviewed, identity) ?? 'nobody may ask in another\'s name here')
@@ -211,7 +244,7 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
         return
       case 'captures':
         if (report === undefined) refuse('identity', 'only a node\'s agent captures pods')
-        else report(message.pods)
+        else void reported(message)
         return
       case 'ping':
       // A later version's message, which it can do without.
