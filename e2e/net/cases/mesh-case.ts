@@ -33,10 +33,10 @@ export function short({ direction, source, source_id, destination_address, trans
   return [direction, who, '→', destination_address ?? '', transport ?? '', via ?? '', outcome === 'allowed' ? '' : `${outcome} ${reason ?? ''}`].filter((part) => part !== '').join(' ')
 }
 
-/** What both agents tell of connections since `work` began, sorted, once there are `count` lines. */
-export async function tells({ agents }: MeshWorld, count: number, work: () => Promise<void>): Promise<readonly string[]> {
+/** What both agents tell of connections since `work` began, sorted, once there are `count` lines. @param about only those with this text */
+export async function tells({ agents }: MeshWorld, count: number, work: () => Promise<void>, about = ''): Promise<readonly string[]> {
   const before = { 1: agents[1].lines.length, 2: agents[2].lines.length }
-  const told = (): readonly string[] => ([1, 2] as const).flatMap((node) => agents[node].lines.slice(before[node])).map(short).sort()
+  const told = (): readonly string[] => ([1, 2] as const).flatMap((node) => agents[node].lines.slice(before[node])).map(short).filter((line) => line.includes(about)).sort()
   await work()
   await until(() => `${told().length} of ${count} connections: ${told().join('; ')}`, () => told().length >= count)
   return told()
