@@ -7,12 +7,19 @@ import { connect as connectTls, type TLSSocket } from 'node:tls'
 export interface Attempt {
   readonly host: string
   readonly port: number
+  /** The source address; undefined: as the kernel chooses. */
+  readonly localAddress?: string
+  /** Milliseconds until it is given up; 8,000 by default. */
+  readonly waitMs?: number
   /** Undefined: none is shown. */
   readonly certificate?: { readonly certificateChainPem: string; readonly privateKeyPem: string }
-  /** `tunnel`: an HTTP/2 CONNECT; `messages`: lines of JSON to a controller; `plain`: text without TLS. */
+  /**
+   * `tunnel`: an HTTP/2 CONNECT, and what is said through it, if it is let through; `messages`: lines of JSON to a controller, until it says one of `last`;
+   * `plain`: text without TLS.
+   */
   readonly say:
-    | { readonly kind: 'tunnel'; readonly authority: string }
-    | { readonly kind: 'messages'; readonly messages: readonly object[] }
+    | { readonly kind: 'tunnel'; readonly authority: string; readonly headers?: Readonly<Record<string, string>>; readonly text?: string }
+    | { readonly kind: 'messages'; readonly messages: readonly object[]; readonly last?: readonly string[] }
     | { readonly kind: 'plain'; readonly text: string }
 }
 
@@ -25,17 +32,16 @@ export interface Outcome {
   readonly reason?: string
   /** What the controller said. */
   readonly messages?: readonly { readonly type: string; readonly [field: string]: unknown }[]
-  /** What was answered in plain. */
+  /** What was answered in plain, or through a tunnel that carried a text. */
   readonly text?: string
 }
 
-const limitMs = 8_000
 /** Words of a controller after which no other is waited for. */
-const lastWords = new Set(['refused', 'sign-failed', 'signed', 'update'])
+const lastWords = ['refused', 'sign-failed', 'signed', 'update']
 
 async function tryIt(attempt: Attempt): Promise<Outcome> {
-  const { host, port, say } = attempt
-  const plain = connectTcp({ host, port, noDelay: true })
+  const { host, port, say, localAddress, waitMs: limitMs = 8_000 } = attempt
+  const plain = connectTcp({ host, port, noDelay: true, ...(localAddress === undefined ? {} : { localAddress }) })
   const { promise, resolve } = Promise.withResolvers<Outcome>()
   const timer = setTimeout(() => resolve({ error: `nothing happened for ${limitMs} ms` }), limitMs)
   const onError = (error: NodeJS.ErrnoException): void => resolve({ error: `${error.code ?? ''}: ${error.message}` })
@@ -49,8 +55,8 @@ async function tryIt(attempt: Attempt): Promise<Outcome> {
       ...(cert === undefined || key === undefined ? {} : { cert, key }),
     })
     secure.on('error', onError).on('close', () => resolve({ error: 'closed without a word' }))
-    if (say.kind === 'tunnel') tunnel(secure, say.authority, resolve)
-    else converse(secure, say.messages, resolve)
+    if (say.kind === 'tunnel') tunnel(secure, say, resolve)
+    else converse(secure, say, resolve)
   }
   const outcome = await promise
   clearTimeout(timer)
@@ -64,25 +70,34 @@ function speak(socket: Socket, words: string, resolve: (outcome: Outcome) => voi
   socket.write(words)
 }
 
-function tunnel(secure: TLSSocket, authority: string, resolve: (outcome: Outcome) => void): void {
+function tunnel(secure: TLSSocket, { authority, headers = {}, text: words }: Extract<Attempt['say'], { kind: 'tunnel' }>, resolve: (outcome: Outcome) => void): void {
   const session = connectHttp2('https://mesh', { createConnection: () => secure })
   session.on('error', (error: NodeJS.ErrnoException) => resolve({ error: `${error.code ?? ''}: ${error.message}` }))
-  const stream = session.request({ ':method': 'CONNECT', ':authority': authority })
+  const stream = session.request({ ...headers, ':method': 'CONNECT', ':authority': authority })
   stream.on('error', (error: NodeJS.ErrnoException) => resolve({ error: `${error.code ?? ''}: ${error.message}` }))
-  stream.on('response', (headers) => {
-    const reason = headers['x-waypoint-reason']
-    resolve({ status: headers[':status'] ?? 0, ...(typeof reason === 'string' ? { reason } : {}) })
+  stream.on('response', (answer) => {
+    const reason = answer['x-waypoint-reason']
+    const status = answer[':status'] ?? 0
+    const outcome = { status, ...(typeof reason === 'string' ? { reason } : {}) }
+    if (status !== 200 || words === undefined) {
+      resolve(outcome)
+      return
+    }
+    let read = ''
+    const over = (): void => resolve({ ...outcome, text: read })
+    stream.on('data', (chunk: Buffer) => (read += chunk.toString('latin1'))).on('end', over).on('close', over)
+    stream.write(words)
   })
 }
 
-function converse(secure: TLSSocket, words: readonly object[], resolve: (outcome: Outcome) => void): void {
+function converse(secure: TLSSocket, { messages: words, last = lastWords }: Extract<Attempt['say'], { kind: 'messages' }>, resolve: (outcome: Outcome) => void): void {
   const messages: NonNullable<Outcome['messages']>[number][] = []
   let rest = ''
   secure.on('data', (chunk: Buffer) => {
     const lines = `${rest}${chunk.toString()}`.split('\n')
     rest = lines.pop() ?? ''
     for (const line of lines) messages.push(JSON.parse(line) as (typeof messages)[number])
-    if (messages.some(({ type }) => lastWords.has(type))) resolve({ messages })
+    if (messages.some(({ type }) => last.includes(type))) resolve({ messages })
   })
   for (const word of words) secure.write(`${JSON.stringify(word)}\n`)
 }

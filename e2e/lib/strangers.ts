@@ -16,9 +16,9 @@ import { scrape, sumOf } from './scrape.ts'
 /** Somebody who shows a certificate. */
 export type Certificate = NonNullable<Attempt['certificate']>
 
-/** Makes attempts from the driver's container of a role's client. @returns their outcomes, in the same order */
-export async function attempt({ kube, namespace }: Context, role: Role, attempts: readonly Attempt[]): Promise<readonly Outcome[]> {
-  const said = await kube.kubectl(['exec', '-i', '-n', namespace(role), 'client', '-c', 'driver', '--', 'node', '/app/stranger.ts'], { input: JSON.stringify(attempts) })
+/** Makes attempts from a container `driver`, by default that of a role's client. @returns their outcomes, in the same order */
+export async function attempt({ kube, namespace }: Context, role: Role, attempts: readonly Attempt[], pod = 'client'): Promise<readonly Outcome[]> {
+  const said = await kube.kubectl(['exec', '-i', '-n', namespace(role), pod, '-c', 'driver', '--', 'node', '/app/stranger.ts'], { input: JSON.stringify(attempts) })
   return JSON.parse(said) as readonly Outcome[]
 }
 
@@ -54,11 +54,11 @@ export async function forged(identity: Identity): Promise<Certificate> {
   return { certificateChainPem, privateKeyPem }
 }
 
-/** A certificate of the mesh's own CA, as a pod gets it. @param pod to which the token is bound, of the account's namespace */
-export async function genuine(context: Context, identity: Identity, pod: KubeObject, from: Role): Promise<Certificate> {
+/** A certificate of the mesh's own CA, as a pod gets it. @param pod to which the token is bound, of the account's namespace @param through the pod that asks */
+export async function genuine(context: Context, identity: Identity, pod: KubeObject, from: Role, through?: string): Promise<Certificate> {
   const { publicKeyPem, privateKeyPem } = newKey()
   const token = await tokenOf(context, identity, { pod })
-  const [outcome] = await attempt(context, from, [toController(context, [{ type: 'sign', id: 1, publicKeyPem, token }])])
+  const [outcome] = await attempt(context, from, [toController(context, [{ type: 'sign', id: 1, publicKeyPem, token }])], through)
   const signed = outcome?.messages?.find(({ type }) => type === 'signed')
   assert.ok(signed !== undefined, JSON.stringify(outcome))
   return { certificateChainPem: (signed['issued'] as Issued).certificateChainPem, privateKeyPem }

@@ -4,13 +4,13 @@ import { driverPod, type Images } from './manifests.ts'
 import type { KubeObject } from './objects.ts'
 
 /**
- * Where it is tried who gets past what. `store` has a waypoint and a version of the application on each node, `garden` an application without a waypoint;
+ * Where it is tried who gets past what. `store` has a waypoint and a version of the application on each node, `garden` applications without a waypoint;
  * `shop` sends from both nodes and has a waypoint for its consumer routes; `outside` is not in the mesh.
  */
 export const wallsPlace: Place = {
   store: { apps: { 'echo-v1': { version: 'v1', node: 'control-plane' }, 'echo-v2': { version: 'v2', node: 'worker' } } },
   shop: { drivers: { a: 'control-plane', b: 'worker' } },
-  garden: { waypoint: false, apps: { plot: { version: 'plot', app: 'plot', node: 'worker' } }, drivers: { c: 'worker' } },
+  garden: { waypoint: false, apps: { plot: { version: 'plot', app: 'plot', node: 'worker' }, patch: { version: 'patch', app: 'patch', node: 'control-plane' } }, drivers: { c: 'worker' } },
   outside: { mesh: false, waypoint: false, drivers: { stranger: 'worker', far: 'control-plane' } },
 }
 
