@@ -10,6 +10,7 @@ import { inParallel, until } from './lib/wait.ts'
 const usage = `usage: npm run dev:kind -- [options]
   --cluster NAME      name of the kind cluster; default waymark-dev; one that is there is used
   --node-image IMAGE  kind's node image; default: the one that kind brings
+  --kube-proxy MODE   iptables or nftables, in a cluster that is made; default: as kind has it
   --image-base IMAGE  what the images are built from; default node:24-bookworm-slim
   --reuse             neither build nor install`
 

@@ -59,7 +59,8 @@ export const cases = defineCases([
   },
   {
     ...captured,
-    name: 'captured: canary by weight over 1,000 new connections, from each node',
+    limitSeconds: 120,
+    name: 'captured: canary by weight over 1,000 new connections, 20 at a time, within 5 seconds, from each node',
     features: ['node agent', 'HTTPRoute', 'weights'],
     manifests: [
       service('store', 'canary', echo.both),
@@ -73,11 +74,17 @@ export const cases = defineCases([
       const url = context.url('store', 'canary')
       const told: string[] = []
       for (const from of await routed(context, url, 'canary')) {
-        const start = performance.now()
-        const replies = await from.requests({ url, count: 1_000, concurrency: 20, fresh: true, brief: true })
-        assert.deepEqual(tally(replies.map(({ status }) => status)), { 200: 1_000 })
-        assertShares(replies.map(({ version }) => version), { v1: 90, v2: 10 }, 0.01)
-        told.push(`${from.pod} ${JSON.stringify(tally(replies.map(({ version }) => version)))} in ${((performance.now() - start) / 1000).toFixed(1)} s`)
+        let best = Infinity
+        // Each thousand must be right; a machine that does other things besides may need more than one to be fast.
+        for (let attempt = 0; attempt < 3 && best > 5_000; attempt++) {
+          const start = performance.now()
+          const replies = await from.requests({ url, count: 1_000, concurrency: 20, fresh: true, brief: true })
+          best = Math.min(best, performance.now() - start)
+          assert.deepEqual(tally(replies.map(({ status }) => status)), { 200: 1_000 })
+          assertShares(replies.map(({ version }) => version), { v1: 90, v2: 10 }, 0.01)
+          told.push(`${from.pod} ${JSON.stringify(tally(replies.map(({ version }) => version)))} in ${((performance.now() - start) / 1000).toFixed(1)} s`)
+        }
+        assert.ok(best <= 5_000, told.join('; '))
       }
       return told.join('; ')
     },

@@ -7,6 +7,7 @@ import { throughPortForward } from '../lib/forward.ts'
 import { backend, driverPod, echo, parent, route, service } from '../lib/manifests.ts'
 import { processOf, restartsOf, signalProcess } from '../lib/nodes.ts'
 import type { KubeObject } from '../lib/objects.ts'
+import { isUnharmed, probedObjects } from '../lib/probed.ts'
 import { tally } from '../lib/statistics.ts'
 import { isReady } from '../lib/sturdy.ts'
 
@@ -131,6 +132,17 @@ export const cases = defineCases([
         const replies = await Promise.all(targets.map(async (target) => (await driver(role, from)).requests({ url: target, count: 10, concurrency: 5, headers: { 'x-key': key }, fresh: true })))
         return replies.map((some) => [...new Set(some.map(({ status, error = '' }) => (status === 0 ? (error.split(':')[0] ?? '') : String(status))))].join())
       }
+      const probed = placed(probedObjects('garden', 'probed', 'worker', installation.images))
+      for (const object of probed) await kube.apply(object)
+      const unharmed = async (): Promise<boolean> => isUnharmed(await kube.get('Pod', namespace('garden'), 'probed'))
+      await until('a pod with probes of every kind to be ready', unharmed, 60_000)
+      await allCaptured(context, ['garden'])
+      const { ip: strict } = await onePod(context, 'garden', 'app=probed')
+      const strictly = async (role: string, from: string): Promise<string> => {
+        const { status, error = '' } = await (await driver(role, from)).request(`http://${strict}:8080/`, { fresh: true })
+        return status === 0 ? (error.split(':')[0] ?? '') : String(status)
+      }
+      await until('strict mode to be in force', async () => (await strictly('outside', 'stranger')) === 'ECONNRESET' && (await strictly('shop', 'b')) === '200', 20_000)
       const restartsBefore = (await podsOf(context, 'store')).map((each) => restartsOf(each, 'app'))
       await away(context, true)
       const gone = performance.now()
@@ -156,6 +168,8 @@ export const cases = defineCases([
         await new Promise((resolve) => setTimeout(resolve, Math.max(0, 10_000 - (performance.now() - gone))))
         for (const each of await podsOf(context, 'store')) assert.ok(isReady(each), each.metadata.name)
         assert.deepEqual((await podsOf(context, 'store')).map((each) => restartsOf(each, 'app')), restartsBefore)
+        assert.ok(await unharmed(), 'a probe of the strict pod has failed')
+        assert.match(await strictly('outside', 'stranger'), /^ECONNRE(?:FUSED|SET)$/)
         const forwarded = await throughPortForward(kube, namespace('store'), pod.name, 8080, 'GET /forwarded HTTP/1.0\r\n\r\n', signal)
         assert.match(forwarded, /^HTTP\/1\.1 200 OK\r\n[^]*"path":"\/forwarded"/)
         assert.equal((await kube.kubectl(['exec', '-n', namespace('store'), pod.name, '-c', 'app', '--', 'echo', 'still here'])).trim(), 'still here')
@@ -173,6 +187,8 @@ export const cases = defineCases([
       await allCaptured(context, ['garden'])
       // What was refused never arrived, neither at the pod of the mesh nor at the one outside: there only what the stranger sent.
       assert.deepEqual([await seenWith(context, ['store', 'seen'], key), await seenWith(context, ['outside', 'seer'], key)], [0, 20])
+      assert.ok(await unharmed(), 'a probe of the strict pod has failed')
+      for (const { kind, apiVersion, metadata } of probed) await kube.remove({ kind, apiVersion }, metadata.namespace, metadata.name, 0)
       for (const { metadata } of late) await kube.remove('Pod', metadata.namespace, metadata.name, 0)
       return `away for ${(goneMs / 1000).toFixed(1)} s; connections again ${(backMs / 1000).toFixed(1)} s after it was asked for`
     },

@@ -4,18 +4,22 @@ import { isChosen, parseSuiteArgs, UsageError } from './args.ts'
 describe('the suite\'s options', () => {
   it('have defaults that work with Docker and kind as they come', () => {
     assert.deepEqual(parseSuiteArgs([]), {
-      cluster: 'waymark-e2e', nodeImage: undefined, imageBase: 'node:24-bookworm-slim', keep: false, reuse: false, only: [], parallel: 4, timeLimit: 2700, help: false,
+      cluster: 'waymark-e2e', nodeImage: undefined, kubeProxy: undefined, imageBase: 'node:24-bookworm-slim', keep: false, reuse: false, only: [], parallel: 4, timeLimit: 2700, help: false,
     })
   })
   it('keep what is reused', () => {
     const { keep, reuse } = parseSuiteArgs(['--reuse'])
     assert.ok(keep && reuse)
   })
+  it('take a mode of kube-proxy', () => {
+    assert.equal(parseSuiteArgs(['--kube-proxy', 'nftables']).kubeProxy, 'nftables')
+  })
   it('name what is wrong', () => {
     for (const [args, what] of [
       [['--parallel', '0'], /--parallel 0/],
       [['--parallel', 'many'], /--parallel many/],
       [['--cluster', 'A B'], /--cluster A B/],
+      [['--kube-proxy', 'ipvs'], /--kube-proxy ipvs: iptables or nftables/],
       [['--nonsense'], /nonsense/],
       [['stray'], /stray/],
     ] as const) {

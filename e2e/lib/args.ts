@@ -6,6 +6,8 @@ export interface SuiteOptions {
   readonly cluster: string
   /** kind's node image; undefined: kind's own. */
   readonly nodeImage: string | undefined
+  /** How kube-proxy does its work; undefined: as kind has it. A cluster that is there stays as it is. */
+  readonly kubeProxy: 'iptables' | 'nftables' | undefined
   /** What the images are built from. */
   readonly imageBase: string
   /** The cluster stays, and one of that name is taken if it is there. */
@@ -24,6 +26,7 @@ export interface SuiteOptions {
 export const usage = `usage: npm run e2e -- [options]
   --cluster NAME      name of the kind cluster; default waymark-e2e
   --node-image IMAGE  kind's node image; default: the one that kind brings
+  --kube-proxy MODE   iptables or nftables, in a cluster that is made; default: as kind has it
   --image-base IMAGE  what the images are built from; default node:24-bookworm-slim
   --keep              leave the cluster at the end, and use it if it is there already
   --reuse             like --keep, and neither build nor install: for working on cases
@@ -40,6 +43,7 @@ export function parseSuiteArgs(args: readonly string[]): SuiteOptions {
       options: {
         'cluster': { type: 'string', default: 'waymark-e2e' },
         'node-image': { type: 'string' },
+        'kube-proxy': { type: 'string' },
         'image-base': { type: 'string', default: 'node:24-bookworm-slim' },
         'keep': { type: 'boolean', default: false },
         'reuse': { type: 'boolean', default: false },
@@ -56,6 +60,7 @@ export function parseSuiteArgs(args: readonly string[]): SuiteOptions {
   return {
     cluster: values.cluster,
     nodeImage: values['node-image'],
+    kubeProxy: proxyMode(values['kube-proxy']),
     imageBase: values['image-base'],
     keep: values.keep || values.reuse,
     reuse: values.reuse,
@@ -69,6 +74,11 @@ export function parseSuiteArgs(args: readonly string[]): SuiteOptions {
 /** Wrong use of the command. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
+}
+
+function proxyMode(mode: string | undefined): SuiteOptions['kubeProxy'] {
+  if (mode === undefined || mode === 'iptables' || mode === 'nftables') return mode
+  throw new UsageError(`--kube-proxy ${mode}: iptables or nftables`)
 }
 
 function positive(name: string, text: string): number {

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { run } from './command.ts'
 
@@ -8,6 +8,8 @@ export interface ClusterOptions {
   readonly name: string
   /** Undefined: kind's own. */
   readonly nodeImage: string | undefined
+  /** Undefined: kind's own. */
+  readonly kubeProxy?: 'iptables' | 'nftables' | undefined
   /** Where its credentials go; undefined: where kubectl looks by default, and they become the current ones. */
   readonly kubeconfig: string | undefined
   readonly signal: AbortSignal
@@ -28,9 +30,20 @@ export async function hasCluster(name: string, signal: AbortSignal): Promise<boo
 }
 
 /** Makes the cluster of kind-config.yaml and waits until its nodes are ready. */
-export async function createCluster({ name, nodeImage, kubeconfig, signal }: ClusterOptions): Promise<void> {
+export async function createCluster({ name, nodeImage, kubeProxy, kubeconfig, signal }: ClusterOptions): Promise<void> {
   const image = nodeImage === undefined ? [] : ['--image', nodeImage]
-  await run('kind', ['create', 'cluster', '--name', name, '--config', join(root, 'kind-config.yaml'), '--wait', '180s', ...image, ...at(kubeconfig)], { signal, timeoutMs: 600_000 })
+  const config = configOf(name, kubeProxy)
+  await run('kind', ['create', 'cluster', '--name', name, '--config', config, '--wait', '180s', ...image, ...at(kubeconfig)], { signal, timeoutMs: 600_000 })
+}
+
+/** kind-config.yaml, or where it is written with another mode of kube-proxy. */
+function configOf(name: string, kubeProxy: ClusterOptions['kubeProxy']): string {
+  const usual = join(root, 'kind-config.yaml')
+  if (kubeProxy === undefined) return usual
+  const file = join(root, '.waymark/e2e', name, 'kind-config.yaml')
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, `${readFileSync(usual, 'utf8')}networking:\n  kubeProxyMode: ${kubeProxy}\n`)
+  return file
 }
 
 /** Writes the credentials of a cluster that is there. */

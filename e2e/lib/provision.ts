@@ -10,6 +10,7 @@ import { together } from './wait.ts'
 export interface ProvisionOptions {
   readonly cluster: string
   readonly nodeImage: string | undefined
+  readonly kubeProxy: 'iptables' | 'nftables' | undefined
   readonly imageBase: string
   /** Takes a cluster of that name if it is there; else it is made anew. */
   readonly keep: boolean
@@ -34,7 +35,7 @@ const kubeconfigOf = (cluster: string): string => join(folderOf(cluster), 'kubec
 
 /** From nothing to an installed mesh; each step is told with its duration. What was made stays if a step fails: see `dismantle`. */
 export async function provision(options: ProvisionOptions): Promise<Provision> {
-  const { cluster, nodeImage, imageBase, keep, reuse, signal, say } = options
+  const { cluster, nodeImage, kubeProxy, imageBase, keep, reuse, signal, say } = options
   const step = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
     const start = performance.now()
     const result = await work()
@@ -42,7 +43,7 @@ export async function provision(options: ProvisionOptions): Promise<Provision> {
     return result
   }
   const kubeconfig = kubeconfigOf(cluster)
-  const where = { name: cluster, nodeImage, kubeconfig, signal }
+  const where = { name: cluster, nodeImage, kubeProxy, kubeconfig, signal }
   const images = imagesOf(cluster)
   const there = await hasCluster(cluster, signal)
   const bringUp = async (): Promise<void> => {
