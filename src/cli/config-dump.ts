@@ -38,7 +38,7 @@ type Target =
 /** Whose configuration is shown, and which part of the whole it should be. */
 interface Found {
   readonly pod: PodName
-  readonly role: 'controller' | 'waypoint'
+  readonly role: 'controller' | 'waypoint' | 'agent'
 }
 
 /** Changes travel while both sides are read: what differs is looked at once more after this time, milliseconds. */
@@ -107,7 +107,8 @@ async function findPod(client: KubeClient, target: Target, given: string | undef
   if (pod === undefined) return `there is no pod ${namespace}/${target.pod}; waymark status lists those of the mesh`
   if (labels?.[managedByLabel] === managedBy && labels[gatewayNameLabel] !== undefined) return { pod: { namespace, name: target.pod }, role: 'waypoint' }
   if (labels?.['app.kubernetes.io/name'] === 'waymark' && labels['app.kubernetes.io/component'] === 'controller') return { pod: { namespace, name: target.pod }, role: 'controller' }
-  return `pod ${namespace}/${target.pod} is neither a waypoint's nor a controller's; waymark status lists those`
+  if (labels?.['app.kubernetes.io/name'] === 'waymark' && labels['app.kubernetes.io/component'] === 'agent') return { pod: { namespace, name: target.pod }, role: 'agent' }
+  return `pod ${namespace}/${target.pod} is neither a waypoint's, nor a controller's, nor an agent's; waymark status lists those`
 }
 
 interface PodListItem {
@@ -125,5 +126,5 @@ async function compare(client: KubeClient, podPorts: PodPorts, { pod, role }: Fo
   const [runs, live] = await Promise.all([readSnapshot(podPorts, pod), readWholeLive(client)])
   sayUnread(live, io)
   const { snapshot } = translateLive(live)
-  return differenceOf(runs, role === 'controller' ? snapshot : slice(snapshot, { kind: 'waypoint', namespace: pod.namespace }))
+  return differenceOf(runs, role === 'controller' ? snapshot : slice(snapshot, { kind: role, namespace: pod.namespace }))
 }

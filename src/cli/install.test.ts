@@ -199,6 +199,24 @@ describe('install and uninstall', () => {
     assert.deepEqual(server.list('CustomResourceDefinition'), [])
   })
 
+  it('names policies before it deletes them with the CRDs', async () => {
+    for (const [kind, name] of [['AuthorizationPolicy', 'readers'], ['MTLSPolicy', 'strict']] as const) server.put({ apiVersion: 'policy.waymark.dev/v1alpha1', kind, metadata: { name, namespace: 'books' }, spec: {} })
+    assert.equal(await uninstall({ ...removal, crds: true }, io, access()), 1)
+    assert.match(said.join('\n'), /--crds would delete, with the CRDs, 2 policies of who may do what: books\/readers, books\/strict/)
+    said = []
+    assert.equal(await finish(uninstall({ ...removal, crds: true, force: true }, io, access())), 0)
+    assert.match(said.join('\n'), /2 policies go with the CRDs: books\/readers, books\/strict/)
+  })
+
+  it('refuses to leave captured pods behind, unless forced, and takes leftovers of agents', async () => {
+    server.put({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'till-1', namespace: 'shop', annotations: { 'waymark.dev/captured': 'true' } }, spec: {} })
+    server.put({ apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name: 'waymark-agent', namespace: 'waymark-system' }, spec: {} })
+    assert.equal(await uninstall(removal, io, access()), 1)
+    assert.match(said.join('\n'), /a pod is captured by agents of nodes: shop\/till-1[^]*take the label waymark.dev\/mesh away/)
+    assert.equal(await finish(uninstall({ ...removal, force: true }, io, access())), 0)
+    assert.equal(server.list('DaemonSet').length, 0)
+  })
+
   it('keeps CRDs that are newer or of the channel with more fields', () => {
     const crd = (version: string, channel: string): KubeObject => ({
       apiVersion: 'apiextensions.k8s.io/v1', kind: 'CustomResourceDefinition',

@@ -16,7 +16,7 @@ export function defineReading(program: Command, { io, onExit }: ProgramContext):
   clusterOptions(program.command('check')
     .summary('say everything that is wrong with a folder of manifests, or with the mesh of a cluster')
     .description('Of a folder (-f) it says everything that is wrong with the manifests at once, a line each, with its place, what was expected and what to do. ' +
-      'Of a cluster it says, a line each, whether the installation, its CA, the waypoints, routes and namespaces are as they should be, and what to do about what is not; ' +
+      'Of a cluster it says, a line each, whether the installation, its CA, the waypoints, agents, captured pods, routes, policies and namespaces are as they should be, and what to do about what is not; ' +
       'with --pre, whether the mesh can be installed there. On a cluster nothing is changed.')
     .addOption(folder().conflicts(['pre', 'wait']))
     .option('--pre', 'whether the mesh can be installed in the cluster', false)
@@ -57,17 +57,17 @@ export function defineReading(program: Command, { io, onExit }: ProgramContext):
 
   clusterOptions(program.command('status')
     .summary('show what runs in a cluster')
-    .description('Shows the controllers, the waypoints with their pods and the CA of a cluster: versions, readiness, who leads, who is connected to whom, how old configurations are and ' +
-      'until when certificates are valid. What may not be read is shown as a dash, with a line on stderr that says why.'))
+    .description('Shows the controllers, the waypoints with their pods, the agents of the nodes and the CA of a cluster: versions, readiness, who leads, who is connected to whom, how old configurations are and ' +
+      'until when certificates are valid; which pods shall be captured and are not, and who was reached in plain. What may not be read is shown as a dash, with a line on stderr that says why.'))
     .addOption(format('table'))
     .addHelpText('after', codes('0  shown, whatever state it is in', '1  the cluster can not be asked, or the mesh is not installed there', wrongUse))
     .action(async (options: StatusOptions) => onExit(await (await import('./status.ts')).status(options, io)))
 
   clusterChoice(program.command('config-dump')
     .summary('show the configuration that a pod really runs')
-    .description('Shows the configuration that a waypoint or a controller runs, as the process itself says, by a port-forward to its admin port; ' +
+    .description('Shows the configuration that a waypoint, an agent or a controller runs, as the process itself says, by a port-forward to its admin port; ' +
       'with --diff, where that differs from what the cluster\'s objects mean now.')
-    .argument('<what>', 'a waypoint\'s pod, gateway/NAME, controller (the first ready one) or controller/POD'))
+    .argument('<what>', 'a waypoint\'s or an agent\'s pod, gateway/NAME, controller (the first ready one) or controller/POD'))
     .addOption(new Option('-n, --namespace <name>', `namespace of the pod or Gateway; if not given that of the context, for controllers ${install.namespace}`))
     .option('--diff', 'only what differs from what the cluster\'s objects mean now', false)
     .addOption(new Option('-o, --output <format>', 'how to print it').choices(['yaml', 'json']).default('yaml'))

@@ -7,7 +7,9 @@ import { columns, formatAge } from './columns.ts'
 import { exitCodes, type Io } from './io.ts'
 import { toJson } from './json.ts'
 import { readFacts, type MeshFacts, type WaypointFacts } from './mesh/facts.ts'
-import { versionOf, type MeshPod } from './mesh/pods.ts'
+import { describePod, readiness, type PodRecord } from './mesh/pod-record.ts'
+import type { MeshPod } from './mesh/pods.ts'
+import { agentTables, describeAgents, type AgentsRecord } from './status-agents.ts'
 
 export interface StatusOptions extends KubeChoice {
   /** Where the installation is. */
@@ -39,17 +41,9 @@ export async function status(options: StatusOptions, io: Io, access: StatusAcces
 interface Described {
   readonly controllers: readonly ControllerRecord[]
   readonly waypoints: readonly WaypointRecord[] | undefined
+  /** Absent: there are none. */
+  readonly agents?: AgentsRecord
   readonly ca: CaRecord | undefined
-}
-
-interface PodRecord {
-  readonly pod: string
-  readonly ready: boolean
-  readonly version: string | undefined
-  readonly image: string
-  readonly node: string | undefined
-  readonly restarts: number
-  readonly trouble: string | undefined
 }
 
 interface ControllerRecord extends PodRecord {
@@ -57,6 +51,7 @@ interface ControllerRecord extends PodRecord {
   /** Processes that get their configuration from it. */
   readonly waypoints: number | undefined
   readonly entries: number | undefined
+  readonly agents: number | undefined
 }
 
 interface WaypointPodRecord extends PodRecord {
@@ -98,9 +93,11 @@ function describeStatus(facts: MeshFacts, nowMs: number): Described {
         leads: leads(facts.lease, pod, nowMs),
         waypoints: subscribers === undefined ? undefined : (subscribers['waypoint'] ?? 0),
         entries: subscribers === undefined ? undefined : (subscribers['entry'] ?? 0),
+        agents: subscribers === undefined ? undefined : (subscribers['agent'] ?? 0),
       }
     }),
     waypoints: facts.waypoints?.map((each) => describeWaypoint(each, facts)),
+    ...(facts.agents.daemonSet === undefined && facts.agents.pods.length === 0 ? {} : { agents: describeAgents(facts) }),
     ca: facts.ca === undefined ? undefined : describeCa(facts.ca),
   }
 }
@@ -112,11 +109,6 @@ function leads(lease: MeshFacts['lease'], { name }: MeshPod, nowMs: number): boo
 
 /** How far this machine's clock may be off, milliseconds. */
 const clockSkewMs = 60_000
-
-function describePod(pod: MeshPod): PodRecord {
-  const { name, ready, image, node, restarts, trouble } = pod
-  return { pod: name, ready, version: versionOf(pod), image, node, restarts, trouble }
-}
 
 function describeWaypoint({ namespace, name, conditions, addresses, pods }: WaypointFacts, { subscriptions }: MeshFacts): WaypointRecord {
   const programmed = conditions.find(({ type }) => type === 'Programmed')
@@ -156,16 +148,13 @@ function waypointTables(waypoints: readonly WaypointRecord[], { paint }: Io): re
   return [summary, ...(rows.length === 0 ? [] : [columns(['NAMESPACE', 'WAYPOINT POD', 'VERSION', 'CONNECTED TO', 'CONFIG', 'CONFIG AGE', 'CERTIFICATE FOR', 'READY'], rows, paint)])]
 }
 
-function readiness(pod: PodRecord): string {
-  return pod.ready ? 'yes' : `no: ${pod.trouble ?? 'unknown'}`
-}
-
-function table({ controllers, waypoints, ca }: Described, io: Io): string {
+function table({ controllers, waypoints, agents, ca }: Described, io: Io): string {
   const { paint } = io
   const parts = [
-    controllers.length === 0 ? `${paint('red', 'no controller runs')}: see waymark check\n` : columns(['CONTROLLER', 'LEADS', 'VERSION', 'IMAGE', 'NODE', 'RESTARTS', 'WAYPOINTS', 'ENTRIES', 'READY'], controllers.map((each) =>
-      [each.pod, each.leads === undefined ? undefined : each.leads ? 'yes' : 'no', each.version, each.image, each.node, each.restarts, each.waypoints, each.entries, readiness(each)]), paint),
+    controllers.length === 0 ? `${paint('red', 'no controller runs')}: see waymark check\n` : columns(['CONTROLLER', 'LEADS', 'VERSION', 'IMAGE', 'NODE', 'RESTARTS', 'WAYPOINTS', 'ENTRIES', ...(agents === undefined ? [] : ['AGENTS']), 'READY'], controllers.map((each) =>
+      [each.pod, each.leads === undefined ? undefined : each.leads ? 'yes' : 'no', each.version, each.image, each.node, each.restarts, each.waypoints, each.entries, ...(agents === undefined ? [] : [each.agents]), readiness(each)]), paint),
     ...(waypoints === undefined ? [] : waypointTables(waypoints, io)),
+    ...(agents === undefined ? [] : agentTables(agents, io)),
     ca === undefined
       ? paint('red', 'no CA has told of itself yet: does a controller lead?') + '\n'
       : columns(['CA OF', 'PHASE', 'GENERATION', 'ROOTS', 'VALID UNTIL', 'PROBLEMS'], [[ca.trustDomain, ca.phase, ca.generation, ca.roots, ca.rootsValidUntil, ca.problems.join('; ') || 'none']], paint),

@@ -4,7 +4,7 @@ import type { KubeChoice } from '../kube/config.ts'
 import { isStatus } from '../kube/errors.ts'
 import type { KubeObject } from '../kube/object.ts'
 import { collectionPath, pathInfo, type KubeRef } from '../kube/paths.ts'
-import { install as names } from '../model/install.ts'
+import { capturedAnnotation, install as names } from '../model/install.ts'
 import { controllerName } from '../model/status.ts'
 import { controllerPods, pause } from './rollout.ts'
 import { withCluster, type ClusterAccess } from './cluster.ts'
@@ -45,9 +45,14 @@ async function removeAll(client: KubeClient, clock: Clock, options: UninstallOpt
     io.say(`waymark uninstall: controllers still run in ${namespace} after ${options.timeout} s; run this again when they are gone`)
     return exitCodes.failed
   }
+  for (const ref of agentParts(namespace)) await removeOne(client, ref, io)
   await removeOne(client, leftovers.lease(namespace), io)
   if (options.ca) await removeCa(client, namespace, io)
-  if (options.crds) for (const { apiVersion, kind, metadata } of [...gatewayApiDefinitions('standard'), ...ownDefinitions()]) await removeOne(client, { apiVersion, kind, name: metadata.name }, io)
+  if (options.crds) {
+    const policies = await ownObjects(client)
+    if (policies.length > 0) io.say(`${policies.length === 1 ? 'a policy goes' : `${policies.length} policies go`} with the CRDs: ${named(policies)}`)
+    for (const { apiVersion, kind, metadata } of [...gatewayApiDefinitions('standard'), ...ownDefinitions()]) await removeOne(client, { apiVersion, kind, name: metadata.name }, io)
+  }
   for (const line of whatStays(options)) io.say(line)
   return exitCodes.fine
 }
@@ -56,6 +61,11 @@ async function removeAll(client: KubeClient, clock: Clock, options: UninstallOpt
 function ours(namespace: string): readonly KubeObject[] {
   const settings = { namespace, imagePullPolicy: 'IfNotPresent', imagePullSecret: [], replicas: 1, trustDomain: 'any', svidLifetime: 1, accessLog: 'none' } as const
   return installationObjects(settings).filter(({ kind }) => kind !== 'Namespace')
+}
+
+/** What only the chart makes, where it left something. */
+function agentParts(namespace: string): readonly KubeRef[] {
+  return [{ apiVersion: 'apps/v1', kind: 'DaemonSet', namespace, name: names.agent }, { apiVersion: 'v1', kind: 'ServiceAccount', namespace, name: names.agent }]
 }
 
 /** Whether it is a class of our name that somebody else looks after. */
@@ -82,6 +92,11 @@ async function whyNot(client: KubeClient, { namespace, force, crds }: UninstallO
   if (release !== undefined) return [`the mesh is the Helm release ${release}: take it away with helm uninstall ${release} -n ${namespace}`]
   if (force) return []
   const lines: string[] = []
+  const captured = (await listAll(client, 'Pod')).filter(({ metadata }) => metadata.annotations?.[capturedAnnotation] === 'true')
+  if (captured.length > 0) {
+    lines.push(`${captured.length === 1 ? 'a pod is' : `${captured.length} pods are`} captured by agents of nodes: ${named(captured)}`)
+    lines.push('  without agents and controllers their connections are refused: take the label waymark.dev/mesh away from their namespaces first, see docs/agent.md; or use --force')
+  }
   const waypoints = await waypointGateways(client)
   if (waypoints.length > 0) {
     lines.push(`${waypoints.length === 1 ? 'a waypoint is' : `${waypoints.length} waypoints are`} still there: ${named(waypoints)}`)
@@ -90,6 +105,11 @@ async function whyNot(client: KubeClient, { namespace, force, crds }: UninstallO
   }
   if (crds) {
     const others = await gatewayApiObjects(client)
+    const policies = await ownObjects(client)
+    if (policies.length > 0) {
+      lines.push(`--crds would delete, with the CRDs, ${policies.length === 1 ? 'a policy' : `${policies.length} policies`} of who may do what: ${named(policies)}`)
+      lines.push('  keep them first: kubectl get authorizationpolicies.policy.waymark.dev,mtlspolicies.policy.waymark.dev -A -o yaml; use --force if you do not need them any more')
+    }
     if (others.length > 0) lines.push(`--crds would delete, with the CRDs, ${others.length} objects of Gateway API, also those of other controllers: ${named(others)}; use --force if that is what you want`)
   }
   return lines
@@ -111,6 +131,14 @@ async function gatewayApiObjects(client: KubeClient): Promise<readonly KubeObjec
   const found: KubeObject[] = []
   for (const kind of gatewayApiKinds) found.push(...(await listAll(client, kind)).map((object) => ({ ...object, kind })))
   return found
+}
+
+const ownKinds = ['AuthorizationPolicy', 'MTLSPolicy'] as const
+
+/** The mesh's own policies, as `Kind namespace/name`. */
+async function ownObjects(client: KubeClient): Promise<readonly KubeObject[]> {
+  const found = await Promise.all(ownKinds.map(async (kind) => (await listAll(client, kind)).map((object) => ({ ...object, kind }))))
+  return found.flat()
 }
 
 /** All objects of a kind; none if the cluster does not know it. */

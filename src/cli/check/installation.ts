@@ -9,6 +9,7 @@ import { forbiddenKinds, readLive, translateLive } from '../live.ts'
 import { readFacts, waypointClassOf, type MeshFacts } from '../mesh/facts.ts'
 import { pause } from '../rollout.ts'
 import { versions } from '../version.ts'
+import { judgeAgents } from './agents.ts'
 import { judgeCertificates } from './certificates.ts'
 import { judgeControllers, judgeLeader, judgeVersions } from './controllers.ts'
 import { checkDefinitions, checkOwnDefinitions } from './gateway-api.ts'
@@ -69,6 +70,7 @@ async function checkMesh({ client, podPorts, namespace, trustDomain, clock }: In
     return [
       certificates,
       { name: 'waypoints', lines: judgeWaypoints(facts, await findBehind(facts, translation, podPorts)) },
+      { name: 'agents', lines: judgeAgents(facts, live, translation, namespace) },
       { name: 'routes', lines: [...unread, ...judgeRoutes(live, translation)] },
       { name: 'policies', lines: judgePolicies(live) },
       { name: 'namespaces', lines: judgeNamespaces(live, translation) },

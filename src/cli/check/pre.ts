@@ -4,7 +4,7 @@ import { isStatus } from '../../kube/errors.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { parseInfo } from '../../control/ca/info.ts'
 import { caNames } from '../../control/ca/names.ts'
-import { install } from '../../model/install.ts'
+import { capturedAnnotation, install } from '../../model/install.ts'
 import { controllerName } from '../../model/status.ts'
 import { waypointClass } from '../../translate/waypoints.ts'
 import { helmRelease, otherInstallation } from '../install.ts'
@@ -13,7 +13,7 @@ import { waypointClassOf } from '../mesh/facts.ts'
 import { checkDefinitions } from './gateway-api.ts'
 import { reach, whoAmI } from './kubernetes.ts'
 import { otherMeshes } from './other-meshes.ts'
-import { failure, ok, section, some, unlessForbidden, warning, type Line, type Section } from './report.ts'
+import { count, failure, ok, section, some, unlessForbidden, warning, type Line, type Section } from './report.ts'
 import { checkInstallRights } from './rights.ts'
 
 /** Looks whether the mesh can be installed in a cluster. Changes nothing. */
@@ -63,16 +63,33 @@ async function checkLeftovers(client: KubeClient, namespace: string): Promise<re
     { apiVersion: rbac, kind: 'ClusterRoleBinding', name: install.controller },
     { apiVersion: 'v1', kind: 'ServiceAccount', namespace, name: install.controller },
     { apiVersion: 'v1', kind: 'Service', namespace, name: install.controller },
+    { apiVersion: 'apps/v1', kind: 'DaemonSet', namespace, name: install.agent },
+    { apiVersion: 'v1', kind: 'ServiceAccount', namespace, name: install.agent },
   ]
   const found = (await Promise.all(parts.map(async (each) => ((await client.read(each)) === undefined ? [] : [`${each.kind} ${each.name}`])))).flat()
   const bundle = await client.read({ apiVersion: 'v1', kind: 'ConfigMap', namespace, name: install.bundleConfigMap })
+  const captured = await capturedPods(client)
   const ca = parseInfo((bundle?.['data'] as Readonly<Record<string, string>> | undefined)?.[caNames.infoKey])
   return [
     found.length === 0 ? ok('nothing is left of an older installation') : warning('parts of an older installation are left', 'the next one takes them over; waymark uninstall deletes them', found),
+    ...(captured.length === 0 ? [] : [failure(
+      `agents of an older installation are gone, and ${count(captured.length, 'pod')} of theirs ${captured.length === 1 ? 'is' : 'are'} still captured: connections are refused there`,
+      'delete these pods, for rules end with them; docs/agent.md says how agents are taken away', some(captured))]),
     ...(ca === undefined ? [] : [warning(
       `the CA of an older mesh is left (trust domain ${ca.trustDomain}, generation ${ca.generation}): an installation goes on with it`,
       'nothing to do if it is to be the same mesh; else waymark uninstall --ca deletes it')]),
   ]
+}
+
+/** Pods that say that they are captured; none if they may not be listed. */
+async function capturedPods(client: KubeClient): Promise<readonly string[]> {
+  try {
+    const { items } = (await client.get('/api/v1/pods')) as { readonly items: readonly KubeObject[] }
+    return items.filter(({ metadata }) => metadata.annotations?.[capturedAnnotation] === 'true').map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`)
+  } catch (error) {
+    if (!isStatus(error, 403)) throw error
+    return []
+  }
 }
 
 /** Tries, without making it, a pod as the controller's are: Pod Security, quotas and admission policies have their say. */

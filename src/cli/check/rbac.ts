@@ -2,6 +2,7 @@ import type { KubeClient } from '../../kube/client.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { install } from '../../model/install.ts'
 import { policyRules, type PolicyRule } from '../../model/rbac.ts'
+import { argsOf, knowsAgents } from '../mesh/agents.ts'
 import { failure, ok, some, unlessForbidden, warning, type Line } from './report.ts'
 import { extraRights, missingRights } from './rights.ts'
 
@@ -21,7 +22,7 @@ export function checkControllerRights(client: KubeClient, namespace: string, dep
       ...(binds(clusterBinding, 'ClusterRole', namespace, account) ? [] : [`ClusterRoleBinding ${name}`]),
       ...(binds(binding, 'Role', namespace, account) ? [] : [`RoleBinding ${namespace}/${name}`]),
     ]
-    return judgeRights({ clusterRules: rulesOf(clusterRole), ownRules: rulesOf(role), unbound, account: `${namespace}/${account}`, ownCaSecret: ownCaSecretOf(deployment) })
+    return judgeRights({ clusterRules: rulesOf(clusterRole), ownRules: rulesOf(role), unbound, account: `${namespace}/${account}`, ownCaSecret: ownCaSecretOf(deployment), agents: knowsAgents(deployment) })
   }, 'use a context whose user may get roles and their bindings')
 }
 
@@ -32,11 +33,13 @@ export interface RightsFacts {
   readonly unbound: readonly string[]
   readonly account: string
   readonly ownCaSecret: string | undefined
+  /** Whether the controllers reckon with agents on the nodes. */
+  readonly agents: boolean
 }
 
 /** Judges rights by the table of those that the controller needs. */
-export function judgeRights({ clusterRules, ownRules, unbound, account, ownCaSecret }: RightsFacts): readonly Line[] {
-  const [cluster, own] = [policyRules('cluster'), policyRules('own', ownCaSecret)]
+export function judgeRights({ clusterRules, ownRules, unbound, account, ownCaSecret, agents }: RightsFacts): readonly Line[] {
+  const [cluster, own] = [policyRules('cluster', undefined, agents), policyRules('own', ownCaSecret)]
   const missing = [...missingRights(cluster, clusterRules), ...missingRights(own, [...ownRules, ...clusterRules]).map((each) => `${each} (in its own namespace)`)]
   const extra = [...extraRights(cluster, clusterRules), ...extraRights([...own, ...cluster], ownRules).map((each) => `${each} (in its own namespace)`)]
   const lines = [
@@ -63,7 +66,7 @@ function binds(binding: KubeObject | undefined, kind: string, namespace: string,
 }
 
 interface Template {
-  readonly template?: { readonly spec?: { readonly serviceAccountName?: string; readonly containers?: readonly { readonly args?: readonly string[] }[] } }
+  readonly template?: { readonly spec?: { readonly serviceAccountName?: string } }
 }
 
 function serviceAccountOf(deployment: KubeObject): string {
@@ -71,6 +74,5 @@ function serviceAccountOf(deployment: KubeObject): string {
 }
 
 function ownCaSecretOf(deployment: KubeObject): string | undefined {
-  const args = (deployment['spec'] as Template | undefined)?.template?.spec?.containers?.[0]?.args ?? []
-  return args.find((each) => each.startsWith('--own-ca-secret='))?.slice('--own-ca-secret='.length)
+  return argsOf(deployment).find((each) => each.startsWith('--own-ca-secret='))?.slice('--own-ca-secret='.length)
 }

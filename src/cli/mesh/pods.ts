@@ -36,6 +36,8 @@ export interface Metrics {
   readonly label: (name: string, label: string) => string | undefined
   /** Sum of the values of that name, by a label. */
   readonly sums: (name: string, label: string) => Readonly<Record<string, number>>
+  /** Every value of that name, with its labels. */
+  readonly all: (name: string) => readonly { readonly label: (name: string) => string; readonly value: number }[]
 }
 
 /** Milliseconds until a pod's page must be there. */
@@ -142,6 +144,7 @@ export function parseMetrics(text: string): Metrics {
   return {
     value: (name) => found.get(name)?.[0]?.value,
     label: (name, which) => label(found.get(name)?.[0]?.labels ?? '', which),
+    all: (name) => (found.get(name) ?? []).map(({ labels, value }) => ({ value, label: (which) => label(labels, which) ?? '' })),
     sums: (name, which) => {
       const sums: Record<string, number> = {}
       for (const { labels, value } of found.get(name) ?? []) {

@@ -12,7 +12,7 @@ import type { Io } from '../io.ts'
 import { status } from '../status.ts'
 import { versions } from '../version.ts'
 import { waypointApply, waypointDelete, waypointList, type WaypointApplyOptions } from '../waypoints.ts'
-import { addAgents, addWaypoint, caInfo, controllerMetrics, controllers, putCa, startBare, startMesh, startMs, waitingClock, waypointMetrics, type SimulatedMesh } from './mesh.ts'
+import { addAgents, addWaypoint, agentMetrics, caInfo, controllerMetrics, controllers, putCa, putMember, startBare, startMesh, startMs, waitingClock, waypointMetrics, type SimulatedMesh } from './mesh.ts'
 
 /** What a verb says of a cluster in some state. */
 export interface ClusterCase {
@@ -71,6 +71,22 @@ const ownDefinitions = (): readonly KubeObject[] =>
 function viewerOnly({ server, says }: SimulatedMesh): void {
   server.forbid(({ group, verb }) => verb !== 'create' && (/gateway|coordination|rbac|apiextensions/.test(group)))
   for (const name of [...controllers, 'waypoint-1', 'waypoint-2']) says.set(name, { '/metrics': refused, '/subscribers': refused })
+}
+
+/** One agent that is cut off and could not capture its pod, and metrics of connections in plain from the other. */
+async function troubleAgents(mesh: SimulatedMesh): Promise<void> {
+  const dump = JSON.parse((await mesh.podPorts.get({ namespace, name: 'waymark-agent-2' }, 15000, '/dump')).text) as AgentDump
+  const pods = dump.pods.map((pod) => ({ ...pod, mark: undefined, traffic: undefined, state: 'waiting', rules: false, problem: 'port 15008 is taken in the pod' }))
+  const certificates = dump.certificates.map((each) => ({ ...each, notAfterMs: startMs + 60_000 }))
+  const troubled = { ...dump, version: '0.0.1', controller: { connected: false, silenceMs: 600_000, source: 'kept' }, certificates, pluginProblem: 'there is no list of plugins', pods }
+  mesh.says.set('waymark-agent-2', { '/dump': page(JSON.stringify(troubled)), '/metrics': page(agentMetrics({ version: '0.0.1', connected: 0, silence: 600 })) })
+  mesh.edit('Pod', 'shop', 'till-1', { metadata: { annotations: { 'waymark.dev/captured': null } } })
+  const plain = (outcome: string, source: string, value: number): string => {
+    const [of, workload] = source.split('/')
+    return `waymark_agent_connections_total{direction="plaintext",destination_namespace="shop",destination_workload="cart",service="",transport="plain",outcome="${outcome}",reason="",source_namespace="${of ?? ''}",source_workload="${workload ?? ''}"} ${value}`
+  }
+  mesh.says.set('waymark-agent-1', { '/metrics': page(agentMetrics({}, plain('allowed', 'club/reader', 12), plain('allowed', '', 1), plain('refused', 'club/reader', 3))) })
+  await mesh.settle()
 }
 
 const cases: readonly ClusterCase[] = [
@@ -316,19 +332,48 @@ const cases: readonly ClusterCase[] = [
   { file: 'dump-stranger.txt', start: startMesh, run: dump('till'), arrange: ({ server }) => server.put({ apiVersion: 'v1', kind: 'Pod', metadata: { namespace: 'shop', name: 'till' }, spec: {} }) },
   { file: 'dump-no-pod.txt', start: startMesh, run: dump('controller'), arrange: (mesh) => controllers.forEach((name) => mesh.edit('Pod', namespace, name, notReady())) },
   { file: 'dump-refused.txt', start: startMesh, run: dump('waypoint-1'), arrange: ({ says }) => says.set('waypoint-1', { '/snapshot': refused }) },
+  { file: 'status-agents.txt', start: withAgents, run: show() },
+  { file: 'status-agents.json', start: withAgents, run: show('json') },
+  { file: 'status-agents-troubled.txt', start: withAgents, run: show(), arrange: troubleAgents },
+  { file: 'check-agents-fine.txt', start: withAgents, run: check() },
+  { file: 'check-agents-troubled.txt', start: withAgents, run: check(), arrange: troubleAgents },
+  {
+    file: 'check-agents-not-ready.txt', start: withAgents, run: check(),
+    arrange: async (mesh) => {
+      mesh.edit('DaemonSet', namespace, 'waymark-agent', { status: { numberReady: 1 } })
+      mesh.remove('Pod', namespace, 'waymark-agent-2')
+      mesh.edit('Pod', 'shop', 'till-1', { metadata: { annotations: { 'waymark.dev/captured': null } } })
+      await mesh.settle()
+    },
+  },
+  {
+    file: 'check-agents-gone.txt', start: withAgents, run: check(),
+    arrange: (mesh) => {
+      mesh.remove('DaemonSet', namespace, 'waymark-agent')
+      for (const at of [1, 2]) mesh.remove('Pod', namespace, `waymark-agent-${at}`)
+    },
+  },
+  {
+    file: 'check-agents-unexpected.txt', start: startMesh, run: check(),
+    arrange: (mesh) => {
+      const { spec } = mesh.server.get({ kind: 'Deployment', namespace, name: 'waymark-controller' }) as unknown as { readonly spec: object }
+      addAgents(mesh)
+      mesh.edit('Deployment', namespace, 'waymark-controller', { spec })
+    },
+  },
+  {
+    file: 'pre-agents-left.txt', start: bare, run: pre,
+    arrange: (mesh) => {
+      mesh.server.put({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { namespace, name: 'waymark-agent' } })
+      putMember(mesh, 'till-1', 'node-1', '10.2.8.4')
+    },
+  },
+  { file: 'dump-agent-same.txt', start: withAgents, run: dump('waymark-agent-1', { diff: true, namespace }) },
   { file: 'agent-dump.txt', start: withAgents, run: agents() },
   { file: 'agent-dump-node.json', start: withAgents, run: agents({ node: 'node-2', output: 'json' }) },
   { file: 'agent-dump-no-node.txt', start: withAgents, run: agents({ node: 'node-9' }) },
   { file: 'agent-dump-none.txt', start: startMesh, run: agents() },
-  {
-    file: 'agent-dump-troubled.txt', start: withAgents, run: agents({ node: 'node-2' }),
-    arrange: async (mesh) => {
-      const dump = JSON.parse((await mesh.podPorts.get({ namespace, name: 'waymark-agent-2' }, 15000, '/dump')).text) as AgentDump
-      const pods = dump.pods.map((pod) => ({ ...pod, mark: undefined, traffic: undefined, state: 'waiting', rules: false, problem: 'port 15008 is taken in the pod' }))
-      const more = { controller: { connected: false, silenceMs: 600_000, source: 'kept' }, configuration: { hash: '', entries: {} }, certificates: [{ id: 'spiffe://cluster.local/ns/shop/sa/till', pods: 1 }], pluginProblem: 'there is no list of plugins', pods }
-      mesh.says.set('waymark-agent-2', { '/dump': page(JSON.stringify({ ...dump, ...more })) })
-    },
-  },
+  { file: 'agent-dump-troubled.txt', start: withAgents, run: agents({ node: 'node-2' }), arrange: troubleAgents },
   { file: 'agent-dump-refused.txt', start: withAgents, run: agents(), arrange: ({ says }) => { for (const at of [1, 2]) says.set(`waymark-agent-${at}`, { '/dump': refused, '/metrics': refused }) } },
   { file: 'status-viewer.txt', start: startMesh, run: show(), arrange: viewerOnly },
   { file: 'check-viewer.txt', start: startMesh, run: check(), arrange: viewerOnly },

@@ -8,6 +8,7 @@ import { KubeError } from '../../kube/errors.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import type { PodName, PodPage, PodPorts } from '../../kube/port-forward.ts'
 import { configLabel, gatewayNameLabel, install, managedBy, managedByLabel, ports } from '../../model/install.ts'
+import { policyRules } from '../../model/rbac.ts'
 import { namespacedName, type NamespacedName } from '../../model/refs.ts'
 import { hashOf } from '../../publish/hash.ts'
 import { slice } from '../../publish/slice.ts'
@@ -203,7 +204,7 @@ async function answerOf({ server, says }: SimulatedMesh, pod: PodName, port: num
   const isAgent = found?.metadata.labels?.['app.kubernetes.io/component'] === 'agent'
   if (isAgent && path === '/metrics') return { status: 200, text: agentMetrics() }
   if (isAgent && path === '/dump') return { status: 200, text: JSON.stringify(agentDumpOf(server, pod.name, slice(snapshot, { kind: 'agent', namespace: system }))) }
-  const own = pod.namespace === system ? snapshot : slice(snapshot, { kind: 'waypoint', namespace: pod.namespace })
+  const own = isAgent ? slice(snapshot, { kind: 'agent', namespace: system }) : pod.namespace === system ? snapshot : slice(snapshot, { kind: 'waypoint', namespace: pod.namespace })
   switch (path) {
     case '/metrics':
       return { status: 200, text: pod.namespace === system ? controllerMetrics() : waypointMetrics() }
@@ -212,12 +213,12 @@ async function answerOf({ server, says }: SimulatedMesh, pod: PodName, port: num
     case '/subscribers': {
       // Pods are spread over the controllers that run.
       const pods = server.list('Pod').filter(({ metadata }) => metadata.labels?.[gatewayNameLabel] !== undefined && metadata.namespace !== undefined)
-      const running = server.list('Pod', system).filter(({ status }) => (status as { phase?: string }).phase === 'Running')
+      const running = server.list('Pod', system).filter(({ metadata, status }) => metadata.labels?.['app.kubernetes.io/component'] === 'controller' && (status as { phase?: string }).phase === 'Running')
       const mine = pods.filter((_, at) => running[at % running.length]?.metadata.name === pod.name)
       return {
         status: 200,
-        text: JSON.stringify(mine.map(({ metadata: { namespace = '', name, labels } }) => (
-          { kind: 'waypoint', namespace, name: labels?.[gatewayNameLabel], pod: name, hash: hashOf(slice(snapshot, { kind: 'waypoint', namespace })) }))),
+        text: JSON.stringify([...agentsOf(server, pod.name).map((name) => ({ kind: 'agent', namespace: system, name: '', pod: name, hash: hashOf(slice(snapshot, { kind: 'agent', namespace: system })) })), ...mine.map(({ metadata: { namespace = '', name, labels } }) => (
+          { kind: 'waypoint', namespace, name: labels?.[gatewayNameLabel], pod: name, hash: hashOf(slice(snapshot, { kind: 'waypoint', namespace })) }))]),
       }
     }
     default:
@@ -254,6 +255,12 @@ function agentDumpOf(server: ApiServer, name: string, snapshot: Snapshot): Agent
   }
 }
 
+/** Agents are connected to the first controller. */
+function agentsOf(server: ApiServer, controller: string): readonly string[] {
+  if (controller !== controllers[0]) return []
+  return server.list('Pod', system).filter(({ metadata }) => metadata.labels?.['app.kubernetes.io/component'] === 'agent').map(({ metadata }) => metadata.name)
+}
+
 function nodeOf(pod: KubeObject | undefined): string {
   return (pod?.['spec'] as { readonly nodeName?: string } | undefined)?.nodeName ?? ''
 }
@@ -272,6 +279,7 @@ export function addAgents(mesh: SimulatedMesh): void {
   const deployment = server.get({ kind: 'Deployment', namespace: system, name: install.controller })
   const { template: { spec: { containers: [container] } } } = deployment?.['spec'] as { readonly template: { readonly spec: { readonly containers: readonly { readonly args: readonly string[] }[] } } }
   edit('Deployment', system, install.controller, { spec: { template: { spec: { containers: [{ ...container, args: [...(container?.args ?? []), '--node-agent'] }] } } } })
+  edit('ClusterRole', undefined, install.controller, { rules: policyRules('cluster', undefined, true) })
   for (const [name, node, address] of [['cart-1', 'node-1', '10.2.7.9'], ['till-1', 'node-2', '10.2.8.4']] as const) putMember(mesh, name, node, address)
   putMember(mesh, 'alone-1', 'node-2', '10.2.8.5')
   edit('Pod', 'shop', 'alone-1', { metadata: { labels: { 'waymark.dev/mesh': 'disabled' }, annotations: { 'waymark.dev/captured': null } } })
