@@ -28,8 +28,8 @@ export type SubscribersCommand =
 
 /** What the process tells. */
 export type SubscribersEvent =
-  /** Every subscriber has its first snapshot. */
-  | { readonly type: 'first'; readonly atMs: number; readonly entries: number }
+  /** Every subscriber has its first snapshot; `firstAtMs`: when the first of them had. */
+  | { readonly type: 'first'; readonly atMs: number; readonly firstAtMs: number; readonly entries: number }
   /** The waypoint of namespace 1 runs that edition of the route that is edited. */
   | { readonly type: 'edition'; readonly edition: number; readonly atMs: number }
   | { readonly type: 'bytes'; readonly bytes: number }
@@ -49,6 +49,7 @@ runScript<SubscribersOptions>(async (options) => {
     while (!(await answers(options.controllerPort))) await sleep(10)
     let missing = options.namespaces.length
     let entries = 0
+    let firstAtMs: number | undefined
     for (const namespace of options.namespaces) {
       let first = true
       const onSnapshot = (snapshot: Snapshot): void => {
@@ -56,7 +57,8 @@ runScript<SubscribersOptions>(async (options) => {
         if (first) {
           first = false
           entries += snapshot.size
-          if (--missing === 0) tell({ type: 'first', atMs, entries })
+          firstAtMs ??= atMs
+          if (--missing === 0) tell({ type: 'first', atMs, firstAtMs, entries })
         } else if (namespace === 1) tell({ type: 'edition', edition: editionOf(snapshot), atMs })
       }
       void joinOne(namespace, onSnapshot).catch((error: unknown) => tell({ type: 'trouble', message: String(error) }))

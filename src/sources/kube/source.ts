@@ -39,7 +39,7 @@ export interface ClusterOptions {
   readonly log: (line: string) => void
   /** Default: all that translation reads. */
   readonly kinds?: readonly ResourceKind[] | undefined
-  /** A batch ends when it was quiet for so long, milliseconds. Default 10: a change on its own must travel fast. */
+  /** A batch ends when it was quiet for so long, milliseconds. Default 5: a change on its own must travel fast. */
   readonly quietMs?: number | undefined
   /** A batch ends so long after its first change at the latest, milliseconds. Default 250. */
   readonly maxMs?: number | undefined
@@ -89,7 +89,7 @@ interface Followed {
 
 /** Follows all kinds that the mesh reads. It never ends by itself, and never lets go of what it saw last because of a fault. */
 export function watchCluster(options: ClusterOptions): ClusterSource {
-  const { client, clock, random = Math.random, readiness, onChange, onServed, observer, log, quietMs = 10, maxMs = 250 } = options
+  const { client, clock, random = Math.random, readiness, onChange, onServed, observer, log, quietMs = 5, maxMs = 250 } = options
   const versions = new Map<ResourceKind, string>()
   let resources = emptyResources()
   let started = false
