@@ -68,28 +68,24 @@ async function checkLeftovers(client: KubeClient, namespace: string): Promise<re
   ]
   const found = (await Promise.all(parts.map(async (each) => ((await client.read(each)) === undefined ? [] : [`${each.kind} ${each.name}`])))).flat()
   const bundle = await client.read({ apiVersion: 'v1', kind: 'ConfigMap', namespace, name: install.bundleConfigMap })
-  const captured = await capturedPods(client)
+  const captured = await unlessForbidden('whether pods are still captured by agents', () => judgeCaptured(client), 'nothing to do if there was no installation with agents')
   const ca = parseInfo((bundle?.['data'] as Readonly<Record<string, string>> | undefined)?.[caNames.infoKey])
   return [
     found.length === 0 ? ok('nothing is left of an older installation') : warning('parts of an older installation are left', 'the next one takes them over; waymark uninstall deletes them', found),
-    ...(captured.length === 0 ? [] : [failure(
-      `agents of an older installation are gone, and ${count(captured.length, 'pod')} of theirs ${captured.length === 1 ? 'is' : 'are'} still captured: connections are refused there`,
-      'delete these pods, for rules end with them; docs/agent.md says how agents are taken away', some(captured))]),
+    ...captured,
     ...(ca === undefined ? [] : [warning(
       `the CA of an older mesh is left (trust domain ${ca.trustDomain}, generation ${ca.generation}): an installation goes on with it`,
       'nothing to do if it is to be the same mesh; else waymark uninstall --ca deletes it')]),
   ]
 }
 
-/** Pods that say that they are captured; none if they may not be listed. */
-async function capturedPods(client: KubeClient): Promise<readonly string[]> {
-  try {
-    const { items } = (await client.get('/api/v1/pods')) as { readonly items: readonly KubeObject[] }
-    return items.filter(({ metadata }) => metadata.annotations?.[capturedAnnotation] === 'true').map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`)
-  } catch (error) {
-    if (!isStatus(error, 403)) throw error
-    return []
-  }
+async function judgeCaptured(client: KubeClient): Promise<readonly Line[]> {
+  const { items } = (await client.get('/api/v1/pods')) as { readonly items: readonly KubeObject[] }
+  const captured = items.filter(({ metadata }) => metadata.annotations?.[capturedAnnotation] === 'true').map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`)
+  if (captured.length === 0) return []
+  return [failure(
+    `agents of an older installation are gone, and ${count(captured.length, 'pod')} of theirs ${captured.length === 1 ? 'is' : 'are'} still captured: connections are refused there`,
+    'delete these pods, for rules end with them; docs/agent.md says how agents are taken away', some(captured))]
 }
 
 /** Tries, without making it, a pod as the controller's are: Pod Security, quotas and admission policies have their say. */

@@ -28,19 +28,22 @@ export interface AgentFacts {
 
 /** Reads what agents there are and asks each. @throws {KubeError} if the pods of the namespace may not be listed */
 export async function readAgents(asking: Asking, namespace: string): Promise<AgentFacts> {
-  const daemonSet = await readDaemonSet(asking.client, namespace)
+  const daemonSet = await readDaemonSet(asking.client, namespace, () => asking.note({
+    message: 'on which nodes agents should be is not known: you may not get daemonsets', advice: `ask for that right in namespace ${namespace}`,
+  }))
   const { desiredNumberScheduled: desired = 0, numberReady: ready = 0 } = (daemonSet?.['status'] ?? {}) as { readonly desiredNumberScheduled?: number; readonly numberReady?: number }
   const found = await readPods(asking, `/api/v1/namespaces/${namespace}/pods`, agentSelector)
   const pods = await inParallel(found, 8, async (pod): Promise<AgentPod> => ({ ...pod, dump: pod.ready || pod.metrics !== undefined ? await readDump(asking, pod) : undefined }))
   return { daemonSet, desired, ready, pods }
 }
 
-/** @returns undefined also if it may not be read: its pods tell enough */
-export async function readDaemonSet(client: KubeClient, namespace: string): Promise<KubeObject | undefined> {
+/** The agents' DaemonSet; undefined: there is none, or `onForbidden` was told. */
+export async function readDaemonSet(client: KubeClient, namespace: string, onForbidden: () => void = () => {}): Promise<KubeObject | undefined> {
   try {
     return await client.read({ apiVersion: 'apps/v1', kind: 'DaemonSet', namespace, name: install.agent })
   } catch (error) {
     if (!isStatus(error, 403)) throw error
+    onForbidden()
     return undefined
   }
 }
