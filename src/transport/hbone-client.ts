@@ -72,6 +72,12 @@ export interface HboneClient {
   readonly close: () => void
 }
 
+/** On a tunnel until it is marked as bulk; a map beside would cost the garbage collector more than all else of it. */
+const sessionKey = Symbol('session')
+interface Tunnel extends Duplex {
+  [sessionKey]?: ClientSession | undefined
+}
+
 export function createHboneClient(options: HboneClientOptions): HboneClient {
   const { credentials, clock, random = Math.random, dial = dialTcp } = options
   const limits = { ...defaultHboneClientLimits, ...options.limits }
@@ -79,7 +85,6 @@ export function createHboneClient(options: HboneClientOptions): HboneClient {
   /** Sessions that take tunnels, by peer; retired ones are only in `all`. */
   const pools = new Map<string, ClientSession[]>()
   const all = new Set<ClientSession>()
-  const sessionOf = new WeakMap<Duplex, ClientSession>()
   let closing = false
   let onEmpty: (() => void) | undefined
 
@@ -134,7 +139,7 @@ export function createHboneClient(options: HboneClientOptions): HboneClient {
       // The peer may allow fewer tunnels than we thought before its settings came.
       if (session.usable() && session.room() >= 0) {
         const tunnel = await session.open(request.authority, request.headers ?? {}, request.signal)
-        sessionOf.set(tunnel, session)
+        ;(tunnel as Tunnel)[sessionKey] = session
         return tunnel
       }
       session.release()
@@ -163,8 +168,9 @@ export function createHboneClient(options: HboneClientOptions): HboneClient {
       }
     },
     markBulk: (tunnel) => {
-      const session = sessionOf.get(tunnel)
-      if (session === undefined || tunnel.destroyed || !sessionOf.delete(tunnel)) return
+      const session = (tunnel as Tunnel)[sessionKey]
+      if (session === undefined || tunnel.destroyed) return
+      ;(tunnel as Tunnel)[sessionKey] = undefined
       session.addBulk(1)
       tunnel.once('close', () => session.addBulk(-1))
     },

@@ -1,5 +1,5 @@
 import { performServerHandshake } from 'node:http2'
-import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Session, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createServer } from 'node:tls'
@@ -265,6 +265,9 @@ function trustOf(credentials: Credentials): Trust {
   return trust
 }
 
+/** Nobody asks when a tunnel was answered. Not in Node's types, and what its own `http2.createServer` uses for `sendDate`. */
+const undated: ServerStreamResponseOptions & { readonly sendDate: false } = { sendDate: false }
+
 function incoming(
   stream: ServerHttp2Stream,
   clock: Clock,
@@ -282,7 +285,7 @@ function incoming(
         reset(stream)
       } else {
         headBeforeReset(stream, clock)
-        stream.respond({ ...headers, ':status': 200 })
+        stream.respond({ ...headers, ':status': 200 }, undated)
       }
       return stream
     },
@@ -295,6 +298,6 @@ function answer(stream: ServerHttp2Stream, clock: Clock, status: number, reason:
   if (stream.closed || stream.destroyed) return
   const headers: OutgoingHttpHeaders = { ':status': status }
   if (reason !== undefined) headers[reasonHeader] = reason
-  stream.respond(headers, { endStream: true })
+  stream.respond(headers, { ...undated, endStream: true })
   closeOnceAnswered(stream, clock)
 }

@@ -33,7 +33,7 @@ export interface LoopbackPod {
 }
 
 /**
- * @param showSource false: `dial` never binds. Binding without IP_BIND_ADDRESS_NO_PORT, which only native code can set, makes the system
+ * @param showSource false: `dial` remembers nothing and never binds. Binding without IP_BIND_ADDRESS_NO_PORT, which only native code can set, makes the system
  * look for a free port each time, which costs more than all else of a connection.
  */
 export function loopbackPod(showSource = true): LoopbackPod {
@@ -54,10 +54,12 @@ export function loopbackPod(showSource = true): LoopbackPod {
       return handle.fd
     },
     dial: ({ host, port, from }) => {
-      dials.push(`${from === undefined ? '' : `${from} > `}${host}:${port}`)
+      if (showSource) dials.push(`${from === undefined ? '' : `${from} > `}${host}:${port}`)
       const socket = connect({ host, port, localAddress: host.includes(':') || !showSource ? undefined : (from ?? address), allowHalfOpen: true, noDelay: true, autoSelectFamily: false })
-      sockets.add(socket)
-      socket.once('close', () => sockets.delete(socket))
+      if (showSource) {
+        sockets.add(socket)
+        socket.once('close', () => sockets.delete(socket))
+      }
       return socket
     },
     close: () => {

@@ -11,6 +11,8 @@ export interface ListenerOptions {
   readonly fd: number
   /** Connections at a time; more are reset. */
   readonly maxConnections: number
+  /** Whether they may come from other machines: one that lost power would leave its half of an idle connection here for ever. */
+  readonly far: boolean
   /** Of a socket that stands still until it is read. */
   readonly onConnection: (socket: Socket) => void
   readonly onOverload: () => void
@@ -19,12 +21,13 @@ export interface ListenerOptions {
 /** Connections that may wait to be accepted. */
 const backlog = 4096
 
+const ignore = (): void => {}
+
 /** @throws the error of `listen`, for example EADDRINUSE if somebody else listens there by now */
-export function listenInPod({ fd, maxConnections, onConnection, onOverload }: ListenerOptions): Promise<PodListener> {
-  // A peer that lost power would leave its half of an idle connection here for ever.
-  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 120_000 }, (socket) => {
+export function listenInPod({ fd, maxConnections, far, onConnection, onOverload }: ListenerOptions): Promise<PodListener> {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true, keepAlive: far, keepAliveInitialDelay: 120_000 }, (socket) => {
     // Until somebody joins it, nobody else hears.
-    socket.on('error', () => {})
+    socket.on('error', ignore)
     onConnection(socket)
   })
   server.maxConnections = maxConnections

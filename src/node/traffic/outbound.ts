@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { decideCaptured, type CapturedDecision } from '../../model/destination.ts'
 import type { WorkloadEntry } from '../../model/entries.ts'
+import type { Identity } from '../../model/identity.ts'
 import { unknownEnd, type ConnectionEnd, type ConnectionRecord } from '../../telemetry/connections.ts'
 import { formatAuthority } from '../../transport/authority.ts'
 import type { HboneClient } from '../../transport/hbone-client.ts'
@@ -85,8 +86,15 @@ export function createOutbound({ config: present, originalDestination, open, hbo
   return (socket) => void serve(socket)
 }
 
-function identityOf({ identity, namespace, serviceAccount }: WorkloadEntry): { readonly trustDomain: string; readonly namespace: string; readonly serviceAccount: string } {
-  return { trustDomain: identity.split('/')[2] ?? '', namespace, serviceAccount }
+const identities = new WeakMap<WorkloadEntry, Identity>()
+
+function identityOf(workload: WorkloadEntry): Identity {
+  let identity = identities.get(workload)
+  if (identity === undefined) {
+    const { namespace, serviceAccount } = workload
+    identities.set(workload, (identity = { trustDomain: workload.identity.split('/')[2] ?? '', namespace, serviceAccount }))
+  }
+  return identity
 }
 
 /** Writes down what was decided. */

@@ -104,7 +104,7 @@ export function createCapturedPod(options: CapturedPodOptions): CapturedPod {
         const onOverload = (): void => live.begin(direction).refuse('refused', 'overload', `more than ${maxConnections} connections`)
         // Whether it listens or fails, the socket is the server's.
         bound.shift()
-        made.push(await listenInPod({ fd, maxConnections, onConnection, onOverload }))
+        made.push(await listenInPod({ fd, maxConnections, far: direction === 'plaintext', onConnection, onOverload }))
       }
     } catch (error) {
       for (const each of made) each.close()
