@@ -1,5 +1,5 @@
 import { connect as connectHttp2 } from 'node:http2'
-import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTcp, Socket, type SocketConstructorOpts, type TcpSocketConnectOpts } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 
@@ -9,6 +9,8 @@ export interface Attempt {
   readonly port: number
   /** The source address; undefined: as the kernel chooses. */
   readonly localAddress?: string
+  /** What its packets are marked with; needs NET_RAW. */
+  readonly mark?: number
   /** Milliseconds until it is given up; 8,000 by default. */
   readonly waitMs?: number
   /** Undefined: none is shown. */
@@ -40,8 +42,9 @@ export interface Outcome {
 const lastWords = ['refused', 'sign-failed', 'signed', 'update']
 
 async function tryIt(attempt: Attempt): Promise<Outcome> {
-  const { host, port, say, localAddress, waitMs: limitMs = 8_000 } = attempt
-  const plain = connectTcp({ host, port, noDelay: true, ...(localAddress === undefined ? {} : { localAddress }) })
+  const { host, port, say, localAddress, mark, waitMs: limitMs = 8_000 } = attempt
+  const way = { host, port, noDelay: true, ...(localAddress === undefined ? {} : { localAddress }) }
+  const plain = mark === undefined ? connectTcp(way) : await marked(mark, way)
   const { promise, resolve } = Promise.withResolvers<Outcome>()
   const timer = setTimeout(() => resolve({ error: `nothing happened for ${limitMs} ms` }), limitMs)
   const onError = (error: NodeJS.ErrnoException): void => resolve({ error: `${error.code ?? ''}: ${error.message}` })
@@ -62,6 +65,13 @@ async function tryIt(attempt: Attempt): Promise<Outcome> {
   clearTimeout(timer)
   plain.destroy()
   return outcome
+}
+
+async function marked(mark: number, way: TcpSocketConnectOpts): Promise<Socket> {
+  const { markedSocket } = await import('./native.ts')
+  const socket = new Socket({ fd: markedSocket(mark), readable: true, writable: true, manualStart: true } as SocketConstructorOpts).connect(way)
+  // A socket that was adopted does not read by itself.
+  return socket.once('connect', () => void socket.resume())
 }
 
 function speak(socket: Socket, words: string, resolve: (outcome: Outcome) => void): void {

@@ -26,52 +26,10 @@ async function seenWith({ url, driver }: Context, service: readonly [role: strin
   return (JSON.parse(body) as { readonly count: number }).count
 }
 
-const racers = 30
-/** Its first act is to connect: to a pod on each node, and to a Service. */
-const race = 'for to in $TARGETS; do exec 3<>/dev/tcp/${to%:*}/${to#*:} && printf "GET / HTTP/1.0\\r\\n\\r\\n" >&3 && read -r said <&3 && echo "$said" && cat <&3 >/dev/null; exec 3>&-; done; sleep infinity'
-
-function racer(context: Context, at: number, targets: string): KubeObject {
-  const pod = driverPod('garden', `racer-${at}`, at % 2 === 0 ? 'worker' : 'control-plane', context.installation.images, ['bash', '-c', race])
-  const spec = pod['spec'] as { readonly containers: readonly { readonly env: readonly object[] }[] }
-  const containers = spec.containers.map((container) => ({ ...container, env: [{ name: 'TARGETS', value: targets }] }))
-  return { ...pod, metadata: { ...pod.metadata, labels: { app: 'racer' } }, spec: { ...spec, containers } }
-}
-
 const captured = { group: 'captured', place: capturedPlace } as const satisfies Partial<Case>
 
 /** What fails closed. */
 export const cases = defineCases([
-  {
-    ...captured,
-    name: `captured: ${racers} pods of the mesh whose first act is to connect: all get through, and none without mTLS`,
-    features: ['node agent', 'CNI plugin', 'start race'],
-    manifests: [service('store', 'race', echo.both)],
-    limitSeconds: 180,
-    run: async (context) => {
-      const { kube, namespace, placed, until } = context
-      const pods = [await onePod(context, 'store', 'version=v1'), await onePod(context, 'store', 'version=v2')]
-      const { clusterIP } = (await kube.get('Service', namespace('store'), 'race'))['spec'] as { readonly clusterIP: string }
-      const before = await arrived(context, 'store')
-      const start = performance.now()
-      const objects = placed(Array.from({ length: racers }, (_, at) => racer(context, at, `${pods.map(({ ip }) => `${ip}:8080`).join(' ')} ${clusterIP}:80`)))
-      await Promise.all(objects.map((object) => kube.create(object)))
-      await until('all to run', async () => (await kube.list('Pod', namespace('garden'), 'app=racer')).filter(isReady).length === racers, 150_000)
-      const readyMs = performance.now() - start
-      const lines = await until('all to have said what became of it', async () => {
-        const said = (await kube.kubectl(['logs', '-n', namespace('garden'), '-l', 'app=racer', '--tail=10'])).trim().split('\n')
-        return said.length >= 3 * racers && said
-      }, 30_000)
-      assert.deepEqual(tally(lines), { 'HTTP/1.1 200 OK': 3 * racers })
-      const after = await until('their connections to be counted', async () => {
-        const now = await arrived(context, 'store')
-        // The waypoint's own, for the Service, are kept and not over yet.
-        return now.mtls - before.mtls >= 2 * racers && now
-      }, 20_000)
-      assert.equal(after.plain, before.plain)
-      await Promise.all(objects.map(({ metadata: { name } }) => kube.remove('Pod', namespace('garden'), name, 0)))
-      return `${racers} pods in ${(readyMs / 1000).toFixed(1)} s, ${after.mtls - before.mtls} connections by mTLS, none in plain`
-    },
-  },
   {
     ...captured,
     name: 'captured: an agent that is killed: new connections are refused meanwhile, never plain, and it is back within seconds',

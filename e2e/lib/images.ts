@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { run } from './command.ts'
 import { root } from './cluster.ts'
@@ -23,7 +23,9 @@ export function stageApp(folder: string): void {
   mkdirSync(folder, { recursive: true })
   const app = join(root, 'e2e/app')
   cpSync(app, folder, { recursive: true, filter: (source) => !source.endsWith('.test.ts') })
-  for (const name of closure(['@grpc/grpc-js'])) {
+  // System calls are in a package for each platform, of which one is installed.
+  const native = globSync('@koromix/koffi-*', { cwd: join(root, 'node_modules') })
+  for (const name of closure(['@grpc/grpc-js', 'koffi', ...native])) {
     cpSync(join(root, 'node_modules', name), join(folder, 'node_modules', name), { recursive: true, filter: (source) => !/\.(?:map|d\.ts)$/.test(source) })
   }
 }
