@@ -136,6 +136,10 @@ function register(metrics: Metrics, node: string, { member, manager, identities 
     name: 'waymark_agent_pods', help: 'Pods of the node that are or shall be captured, by state.', type: 'gauge',
     values: () => Object.entries(Object.groupBy(manager.pods(), ({ state }) => state)).map(([state, pods]) => ({ labels: { ...labels, state }, value: pods.length })),
   })
+  metrics.register({
+    name: 'waymark_agent_repairs_total', help: 'What was put back that somebody in a pod, or on the node, had taken away: rules or listeners of pods, rules of the node.', type: 'counter',
+    values: () => Object.entries<number>({ ...manager.repairs() }).map(([what, value]) => ({ labels: { ...labels, what }, value })),
+  })
 }
 
 interface ReadyFile {

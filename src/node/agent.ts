@@ -71,7 +71,7 @@ const answerMs = 3_000
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { node, identity, paths, clock, log } = options
   // Here and not above: whoever only asks for the agent's types must not load native code.
-  const { openPodNetwork, translateProbes } = await import('./native/pod-network.ts')
+  const { openPodNetwork, openProbeRules } = await import('./native/pod-network.ts')
   const { originalDestination } = await import('./native/sockets.ts')
   const stopSparing = collectLess(clock)
   const marks = keepMarks(`${paths.host}/marks`)
@@ -83,11 +83,13 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     clock, stateDirectory: options.join.stateDirectory, onTrouble: log,
     signFor: async (id, publicKeyPem) => (await joining.promise).signFor(id, publicKeyPem),
   })
-  const reach = inTurn(translateProbes)
+  const probes = openProbeRules()
+  const reach = inTurn(probes.put)
   const manager = createManager({
     node, clock, identities, originalDestination, log, telemetry: options.telemetry, unknown: options.unknown,
     open: ({ path }) => openPodNetwork(path, { mark: marks.of(basename(path)), proc: paths.proc }),
     letNodeReach: reach,
+    nodeRulesDamaged: probes.damaged,
     report: (captures) => void joining.promise.then((member) => member.report(captures)),
   })
   const member = await joinMesh({
@@ -139,6 +141,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     stopFollowing()
     stopSparing()
     identities.close()
+    probes.close()
     await member.close()
   }
   return {

@@ -1,7 +1,7 @@
 import type { Clock } from '../kit/clock.ts'
 import type { ConnectionTelemetry } from '../telemetry/connections.ts'
 import type { HeldIdentity } from './identities.ts'
-import type { CapturableNetwork, OriginalDestination } from './network.ts'
+import type { CapturableNetwork, Damage, OriginalDestination } from './network.ts'
 import type { PodGuards } from './traffic/guards.ts'
 import type { Loads } from './traffic/loads.ts'
 import { createCapturedPod, type PodStats } from './traffic/pod.ts'
@@ -42,6 +42,11 @@ export interface Capture {
   readonly state: () => 'waiting' | 'captured' | 'leaving'
   /** Whether the pod's traffic can not pass by the agent. */
   readonly inForce: () => boolean
+  /**
+   * Looks whether somebody in the pod has changed rules or listeners, and puts rules in force again.
+   * @returns what was damaged; of `listeners`, close this capture and begin another @throws NetworkError
+   */
+  readonly mend: () => Promise<Damage | undefined>
   readonly stats: () => PodStats
   /** Takes nothing new and waits for what there is; the rules stay. */
   readonly drain: (deadlineMs: number) => Promise<void>
@@ -159,6 +164,13 @@ export function openCapture(options: CaptureOptions): Capture {
     },
     state: () => (phase !== 'here' ? 'leaving' : rules && certified ? 'captured' : 'waiting'),
     inForce: () => rules,
+    mend: async () => {
+      if (phase !== 'here' || !rules) return undefined
+      const damage = await network.damage()
+      if (isGone() || damage === undefined) return undefined
+      if (damage === 'rules') await network.capture()
+      return damage
+    },
     stats: pod.stats,
     drain: async (deadlineMs) => {
       if (phase === 'gone') return

@@ -7,7 +7,7 @@ import { formatSpiffeId, type Identity } from '../model/identity.ts'
 import { testMesh } from '../transport/testing/mesh.ts'
 import type { HeldIdentity } from './identities.ts'
 import { createManager, type Manager, type Sandbox } from './manager.ts'
-import { NetworkError, type CapturableNetwork } from './network.ts'
+import { NetworkError, type CapturableNetwork, type Damage } from './network.ts'
 import { loopbackPod, type LoopbackPod } from './testing/sockets.ts'
 
 const trustDomain = 'cluster.local'
@@ -30,6 +30,8 @@ describe('createManager', () => {
   let lines: string[]
   let held: string[]
   let refuse: ((sandbox: Sandbox) => Error | undefined)
+  /** What is found damaged when it is next looked at, by pod; `node` for the node's own rules. */
+  let damaged: Map<string, Damage>
   let certify: () => void
   let certified: Promise<void>
   const mesh = testMesh(trustDomain)
@@ -38,6 +40,11 @@ describe('createManager', () => {
     for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
     clock.advance(30)
     for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+  }
+  const takeDamage = (name: string): Damage | undefined => {
+    const found = damaged.get(name)
+    damaged.delete(name)
+    return found
   }
   const networkOf = (given: Sandbox): CapturableNetwork => {
     const problem = refuse(given)
@@ -50,6 +57,7 @@ describe('createManager', () => {
     }
     return {
       ...pod.network, addresses: () => [pod.address], capture: note('capture'), relax: note('relax'), release: note('release'),
+      damage: () => Promise.resolve(takeDamage(given.name)),
       bind: (port) => {
         done.push(`bind ${given.name}`)
         return pod.network.bind(port)
@@ -66,6 +74,7 @@ describe('createManager', () => {
     pods = new Map()
     ;[done, reports, lines, held] = [[], [], [], []]
     refuse = () => undefined
+    damaged = new Map()
     const gate = Promise.withResolvers<undefined>()
     certify = () => gate.resolve(undefined)
     certified = gate.promise.then(() => {})
@@ -78,6 +87,7 @@ describe('createManager', () => {
         done.push(reach(...addresses))
         return Promise.resolve()
       },
+      nodeRulesDamaged: () => Promise.resolve(takeDamage('node') !== undefined),
       report: (captures) => void reports.push(captures), log: (line) => void lines.push(line),
     })
   })
@@ -143,6 +153,40 @@ describe('createManager', () => {
     assert.deepEqual(done.slice(0, 2), ['relax a', 'release a'])
     assert.deepEqual(held, ['+a', '-a'])
     assert.deepEqual(manager.pods(), [])
+  })
+
+  it('puts rules back that somebody in a pod or on the node has changed, and begins anew where listeners are gone', async () => {
+    manager.see([sandbox('a'), sandbox('b')])
+    manager.configure(snapshotOf(workload('a'), workload('b')))
+    await settle()
+    done.length = 0
+    const look = async (name: string, what: Damage): Promise<readonly string[]> => {
+      damaged.set(name, what)
+      clock.advance(1_000)
+      await settle()
+      clock.advance(5_000)
+      await settle()
+      return done.splice(0)
+    }
+    assert.deepEqual(await look('a', 'rules'), ['capture a'])
+    assert.deepEqual(await look('node', 'rules'), [reach('10.0.0.1')])
+    assert.deepEqual((await look('b', 'listeners')).filter((each) => !each.startsWith('reach')), ['bind b', 'bind b', 'bind b', 'capture b'])
+    assert.deepEqual(manager.repairs(), { rules: 1, listeners: 1, node: 1 })
+    assert.deepEqual(manager.pods().map(({ state }) => state), ['captured', 'captured'])
+    assert.match(lines.join('; '), /pod shop\/a: somebody in it had changed the rules.*node's own rules.*pod shop\/b: somebody in it had changed the listeners/)
+  })
+
+  it('does not let itself be kept busy by a pod that takes its rules away again and again', async () => {
+    manager.see([sandbox('a')])
+    manager.configure(snapshotOf(workload('a')))
+    await settle()
+    for (let second = 0; second < 120; second++) {
+      damaged.set('a', 'rules')
+      clock.advance(1_000)
+      await settle()
+    }
+    const { rules } = manager.repairs()
+    assert.ok(rules >= 6 && rules <= 12, `${rules} repairs`)
   })
 
   it('tells what it knows of the pods that it captures, and whom it leaves alone', async () => {

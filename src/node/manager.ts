@@ -7,6 +7,7 @@ import type { ConnectionTelemetry } from '../telemetry/connections.ts'
 import type { UnknownDestinations } from '../model/destination.ts'
 import { openCapture, type Capture } from './capture.ts'
 import type { Identities } from './identities.ts'
+import { createPatience, type Patience } from './patience.ts'
 import { NetworkError, type CapturableNetwork, type OriginalDestination } from './network.ts'
 import { guardsOf, type PodGuards } from './traffic/guards.ts'
 import { createLoads } from './traffic/loads.ts'
@@ -35,6 +36,8 @@ export interface ManagerOptions {
   readonly originalDestination: OriginalDestination
   /** Lets the node itself, and so the kubelet's probes, reach these addresses of captured pods whatever their rules say. */
   readonly letNodeReach: (addresses: readonly string[]) => Promise<void>
+  /** Whether somebody has taken away what `letNodeReach` put in force. Default: nobody does. */
+  readonly nodeRulesDamaged?: () => Promise<boolean>
   /** Tells the controllers which pods are captured. */
   readonly report: (captures: Captures) => void
   readonly unknown: UnknownDestinations
@@ -80,6 +83,8 @@ export interface Manager {
   readonly pods: () => readonly PodState[]
   /** Pods of the node that the agent leaves alone; `told`: a controller has told of them. */
   readonly others: () => readonly (Pick<Sandbox, 'uid' | 'namespace' | 'name'> & { readonly told: boolean })[]
+  /** What was mended so far, because somebody in a pod or on the node had taken it away. */
+  readonly repairs: () => Repairs
   /** Takes nothing new and waits for what there is; rules stay, so that what comes meanwhile is the next agent's, or refused. */
   readonly drain: (deadlineMs: number) => Promise<void>
   readonly close: () => Promise<void>
@@ -89,6 +94,15 @@ export interface Manager {
 const retryPauses = { baseMs: 500, maxMs: 30_000 } as const
 /** Reports of many pods that are captured together go as one. */
 const gatherMs = 20
+/** How often it is looked whether somebody has changed rules: how long a pod may be without them, milliseconds. */
+const lookMs = 1_000
+
+/** Counts by what it was: rules or listeners of a pod, rules of the node. */
+export interface Repairs {
+  readonly rules: number
+  readonly listeners: number
+  readonly node: number
+}
 
 interface Known {
   sandbox: Sandbox
@@ -96,6 +110,7 @@ interface Known {
   problem: string
   tries: number
   cancelRetry: (() => void) | undefined
+  readonly patience: Patience
 }
 
 export function createManager(options: ManagerOptions): Manager {
@@ -113,6 +128,9 @@ export function createManager(options: ManagerOptions): Manager {
   let told: string | undefined
   let reporting = false
   let closing = false
+  const mended = { rules: 0, listeners: 0, node: 0 }
+  const nodePatience = createPatience(clock)
+  let cancelLook: () => void = () => {}
 
   const captures = (): readonly Capture[] => [...known.values()].flatMap(({ capture }) => capture ?? [])
   const wanted = (uid: string): boolean => workloads.get(uid)?.capture === true
@@ -223,6 +241,46 @@ export function createManager(options: ManagerOptions): Manager {
     })
   }
 
+  /** Puts back what somebody has taken away from one pod. */
+  const mend = async (uid: string, one: Known): Promise<void> => {
+    const { capture, patience, sandbox } = one
+    if (capture === undefined || !patience.may()) return
+    const damage = await capture.mend()
+    if (damage === undefined || one.capture !== capture) return
+    patience.mended()
+    mended[damage]++
+    log(`pod ${sandbox.namespace}/${sandbox.name}: somebody in it had changed the ${damage} of its capture; they are put in place again`)
+    if (damage === 'rules') return
+    // Rules stay: whoever connects meanwhile is refused.
+    one.capture = undefined
+    await capture.close()
+    decide(uid)
+  }
+
+  const lookAfter = async (): Promise<void> => {
+    for (const [uid, one] of [...known]) {
+      await mend(uid, one).catch((error: unknown) => {
+        one.patience.mended()
+        log(`pod ${one.sandbox.namespace}/${one.sandbox.name}: its rules could not be looked after: ${adviceOf(error)}`)
+      })
+    }
+    try {
+      if (closing || captures().length === 0 || !nodePatience.may() || (await options.nodeRulesDamaged?.()) !== true) return
+      nodePatience.mended()
+      await tellNode()
+      mended.node++
+      log('somebody had changed the node\'s own rules, by which probes pass; they are in place again')
+    } catch (error) {
+      log(`the node's own rules: ${adviceOf(error)}`)
+    }
+  }
+  const lookOn = (): void => {
+    cancelLook = clock.after(lookMs, () => void lookAfter().finally(() => {
+      if (!closing) lookOn()
+    }))
+  }
+  lookOn()
+
   const forget = (uid: string, one: Known): void => {
     known.delete(uid)
     one.cancelRetry?.()
@@ -239,7 +297,7 @@ export function createManager(options: ManagerOptions): Manager {
       present.sandbox = sandbox
       return
     }
-    known.set(sandbox.uid, { sandbox, capture: undefined, problem: '', tries: 0, cancelRetry: undefined })
+    known.set(sandbox.uid, { sandbox, capture: undefined, problem: '', tries: 0, cancelRetry: undefined, patience: createPatience(clock) })
     decide(sandbox.uid)
   }
 
@@ -303,13 +361,16 @@ export function createManager(options: ManagerOptions): Manager {
       }),
     others: () =>
       [...known].flatMap(([uid, { sandbox: { namespace, name }, capture }]) => (capture === undefined && !wanted(uid) ? { uid, namespace, name, told: workloads.has(uid) } : [])),
+    repairs: () => ({ ...mended }),
     drain: async (deadlineMs) => {
       closing = true
+      cancelLook()
       for (const { cancelRetry } of known.values()) cancelRetry?.()
       await Promise.all(captures().map((capture) => capture.drain(deadlineMs)))
     },
     close: async () => {
       closing = true
+      cancelLook()
       for (const { cancelRetry } of known.values()) cancelRetry?.()
       await Promise.all(captures().map((capture) => capture.close()))
     },

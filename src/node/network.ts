@@ -30,11 +30,20 @@ export interface CapturableNetwork extends PodNetwork {
    * @throws NetworkError; nothing is captured then that was not before
    */
   readonly capture: () => Promise<void>
+  /**
+   * What somebody in the pod has taken away or changed of what `capture` put in, or of the listeners; undefined: nothing, and after `relax`. It looks
+   * only if something was changed in the namespace since the last call, so that it costs next to nothing to ask often.
+   * @throws NetworkError
+   */
+  readonly damage: () => Promise<Damage | undefined>
   /** Captures no new connections; those that were captured go on. @throws NetworkError */
   readonly relax: () => Promise<void>
   /** Takes the rules back. Connections that were captured break: call it when they are done. @throws NetworkError */
   readonly release: () => Promise<void>
 }
+
+/** `rules`: put them in force again with `capture`. `listeners`: a socket that listened does not any more; everything must begin anew. */
+export type Damage = 'rules' | 'listeners'
 
 export interface DialTarget {
   /** An IP address literal, never a name: names would be resolved in the node's namespace. */

@@ -1,6 +1,6 @@
 import { createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
-import { openPodNetwork, translateProbes } from '../../../src/node/native/pod-network.ts'
+import { openPodNetwork, openProbeRules } from '../../../src/node/native/pod-network.ts'
 import type { CapturableNetwork } from '../../../src/node/network.ts'
 import { originalDestination } from '../../../src/node/native/sockets.ts'
 import { podPorts } from '../../../src/node/rules/pod.ts'
@@ -70,7 +70,7 @@ for (const pod of pods) {
     say({ event: 'failed', pod: pod.name, message: error instanceof Error ? error.message : String(error) })
   }
 }
-await translateProbes(pods.flatMap((pod) => pod.addresses))
+await openProbeRules().put(pods.flatMap((pod) => pod.addresses))
 say({ event: 'ready' })
 createInterface({ input: process.stdin }).on('line', (line) => {
   const done = line === 'relax' || line === 'release' ? Promise.all(networks.map((network) => network[line]())) : Promise.resolve()

@@ -64,6 +64,8 @@ export const option = {
   lateBind: [0, 24],
   /** 0: IPv4 too. */
   onlyInet6: [41, 26],
+  /** Read only: whether it listens. */
+  listens: [1, 30],
   original4: [0, 80],
   original6: [41, 80],
 } as const satisfies Readonly<Record<string, readonly [number, number]>>

@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { podTable, tableName } from '../rules/pod.ts'
 import { probeTable } from '../rules/probes.ts'
 import { removeReplyRouting, replyRouting } from '../rules/routing.ts'
+import type { Table } from '../rules/table.ts'
 import { NetworkError, type CapturableNetwork } from '../network.ts'
 import { openNamespace } from './namespace.ts'
-import { changeRouting, dropTable, putTable } from './netlink.ts'
-import { bindSocket, dialSocket } from './sockets.ts'
+import { changeRouting, dropTable, hasRouting, putTable, readTable, watchChanges, type ChangeWatch } from './netlink.ts'
+import { bindSocket, dialSocket, isListening } from './sockets.ts'
 
 export interface PodNetworkOptions {
   /** What the agent's sockets are marked with: random, not 0, kept over restarts (`pods/marks.ts`). */
@@ -32,23 +33,66 @@ export function openPodNetwork(path: string, { mark, proc = '/proc' }: PodNetwor
     )
   /** IPv6 may be off in a pod, and then has no routes. */
   const families = (): readonly (4 | 6)[] => (addresses().some((each) => isIPv6(each)) ? [4, 6] : [4])
+  const table = podTable(mark)
+  const sockets: { readonly fd: number; listened: boolean }[] = []
+  let watch: ChangeWatch | undefined
+  /** Fingerprint of the rules as they were put in force; undefined: they are not, or not any more. */
+  let put: string | undefined
+  const forget = (): void => {
+    put = undefined
+    watch?.close()
+    watch = undefined
+  }
+  const deafened = (): boolean => {
+    let lost = false
+    for (const each of sockets) {
+      const listens = isListening(each.fd)
+      if (each.listened && !listens) lost = true
+      each.listened = listens
+    }
+    return lost
+  }
   return {
-    bind: (port) => bindSocket(namespace, port),
+    bind: (port) => {
+      const fd = bindSocket(namespace, port)
+      sockets.push({ fd, listened: false })
+      return fd
+    },
     dial: (target) => dialSocket(namespace, mark, target),
     addresses,
     capture: async () => {
       namespace.run(() => {
         letListenersMigrate(proc)
       })
+      // From before the rules: what is changed after they were put in is heard of.
+      watch ??= watchChanges(namespace)
       for (const family of families()) await changeRouting(namespace, replyRouting(family))
-      await putTable(namespace, podTable(mark))
+      await putTable(namespace, table)
+      put = await readTable(namespace, table)
+      // Who listens now is missed from now on.
+      deafened()
     },
-    relax: () => putTable(namespace, podTable(mark, { redirects: false })),
+    damage: async () => {
+      if (watch === undefined) return undefined
+      if (deafened()) return 'listeners'
+      if (!watch.changed()) return undefined
+      const whole = put !== undefined && (await readTable(namespace, table)) === put && (await hasRouting(namespace, families()))
+      // Let go of, or left, meanwhile.
+      return whole || (watch as ChangeWatch | undefined) === undefined ? undefined : 'rules'
+    },
+    relax: () => {
+      forget()
+      return putTable(namespace, podTable(mark, { redirects: false }))
+    },
     release: async () => {
+      forget()
       await dropTable(namespace, tableName)
       for (const family of families()) await changeRouting(namespace, removeReplyRouting(family))
     },
-    close: namespace.close,
+    close: () => {
+      forget()
+      namespace.close()
+    },
   }
 }
 
@@ -67,9 +111,37 @@ function letListenersMigrate(proc: string): void {
   }
 }
 
-/** Puts the node's own rules in force: see `probeTable`. @throws NetworkError */
-export function translateProbes(addresses: readonly string[]): Promise<void> {
-  return putTable(undefined, probeTable(addresses))
+/** The node's own rules, by which probes pass. */
+export interface ProbeRules {
+  /** Puts them in force for these addresses: see `probeTable`. @throws NetworkError */
+  readonly put: (addresses: readonly string[]) => Promise<void>
+  /** Whether somebody has taken them away or changed them since. @throws NetworkError */
+  readonly damaged: () => Promise<boolean>
+  /** Looks after them no longer; they stay. */
+  readonly close: () => void
+}
+
+export function openProbeRules(): ProbeRules {
+  let watch: ChangeWatch | undefined
+  let present: { readonly table: Table; readonly fingerprint: string | undefined } | undefined
+  return {
+    put: async (addresses) => {
+      watch ??= watchChanges(undefined)
+      const table = probeTable(addresses)
+      await putTable(undefined, table)
+      present = { table, fingerprint: await readTable(undefined, table) }
+    },
+    damaged: async () => {
+      if (watch === undefined || present === undefined || !watch.changed()) return false
+      const { table, fingerprint } = present
+      // Addresses may be another agent's, which takes over.
+      return fingerprint === undefined || (await readTable(undefined, table)) !== fingerprint
+    },
+    close: () => {
+      watch?.close()
+      watch = undefined
+    },
+  }
 }
 
 /** Takes the node's own rules away, when the mesh leaves the node. @throws NetworkError */

@@ -28,6 +28,13 @@ export function bindSocket(namespace: Namespace, port: number): number {
   }
 }
 
+const answer = Buffer.alloc(4)
+
+/** Whether a socket listens; false also if there is none. */
+export function isListening(fd: number): boolean {
+  return libc.readOption(fd, option.listens, answer) && answer.readInt32LE() === 1
+}
+
 function hasInet6(namespace: Namespace): boolean {
   try {
     libc.close(makeIn(namespace, family.inet6))

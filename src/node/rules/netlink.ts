@@ -61,6 +61,41 @@ export function decodeAnswers(datagram: Buffer): readonly Answer[] {
   return answers
 }
 
+/** A message from the kernel that is no answer: an object that was asked for. */
+export interface Received {
+  readonly type: number
+  /** Without the header of netlink; the family's own comes first. */
+  readonly body: Buffer
+}
+
+/** Objects in a datagram from the kernel. `done`: it said that there are no more. */
+export function decodeObjects(datagram: Buffer): { readonly objects: readonly Received[]; readonly done: boolean } {
+  const objects: Received[] = []
+  let done = false
+  for (let at = 0; at + 16 <= datagram.length; ) {
+    const length = datagram.readUInt32LE(at)
+    if (length < 16 || at + length > datagram.length) break
+    const type = datagram.readUInt16LE(at + 4)
+    // NLMSG_DONE; NLMSG_NOOP, ERROR and OVERRUN are below it.
+    if (type === 3) done = true
+    else if (type > 3) objects.push({ type, body: Buffer.from(datagram.subarray(at + 16, at + length)) })
+    at += padded(length)
+  }
+  return { objects, done }
+}
+
+/** Attributes by their type, from `start` on: after the family's own header. */
+export function attributesOf(body: Buffer, start: number): ReadonlyMap<number, Buffer> {
+  const found = new Map<number, Buffer>()
+  for (let at = start; at + 4 <= body.length; ) {
+    const length = body.readUInt16LE(at)
+    if (length < 4 || at + length > body.length) break
+    found.set(body.readUInt16LE(at + 2) & 0x3fff, body.subarray(at + 4, at + length))
+    at += padded(length)
+  }
+  return found
+}
+
 /** A number of 32 bits, most significant byte first: how nf_tables writes its own. */
 export function be32(value: number): Buffer {
   const made = Buffer.alloc(4)

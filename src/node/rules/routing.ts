@@ -1,4 +1,4 @@
-import { attribute, flag, host32, type Message } from './netlink.ts'
+import { attribute, attributesOf, flag, host32, type Message, type Received } from './netlink.ts'
 import { replyMark } from './pod.ts'
 
 /**
@@ -15,7 +15,7 @@ export interface RoutingStep extends Message {
   readonly fine: readonly string[]
 }
 
-const call = { newRoute: 24, newRule: 32, deleteRule: 33 } as const
+const call = { newRoute: 24, getRoute: 26, newRule: 32, deleteRule: 33, getRule: 34 } as const
 /** A priority and a table of our own: one rule there is never two, and no CNI's table is touched. */
 const table = 15_006
 const inMachine = { 4: 2, 6: 10 } as const
@@ -41,6 +41,23 @@ export function replyRouting(family: 4 | 6): readonly RoutingStep[] {
 /** Takes back the rule; the route stays in its table, which nothing then leads to. */
 export function removeReplyRouting(family: 4 | 6): readonly RoutingStep[] {
   return [{ type: call.deleteRule, flags: 0, body: rule(family), about: `delete IPv${family} rule for table ${table}`, fine: ['ENOENT'] }]
+}
+
+/** Asks for all rules and all routes of a family. */
+export function routingQuestions(family: 4 | 6): { readonly rules: Message; readonly routes: Message } {
+  const ask = (type: number, what: string): Message => ({ type, flags: flag.dump, body: Buffer.from([inMachine[family], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), about: `get IPv${family} ${what}` })
+  return { rules: ask(call.getRule, 'rules'), routes: ask(call.getRoute, 'routes') }
+}
+
+/** Whether the answers to `routingQuestions` hold what `replyRouting` puts in. */
+export function hasReplyRouting(rules: readonly Received[], routes: readonly Received[]): boolean {
+  const is = (value: Buffer | undefined, wanted: number): boolean => value?.length === 4 && value.readUInt32LE() === wanted
+  const rule = rules.some(({ body }) => {
+    const attributes = attributesOf(body, 12)
+    return is(attributes.get(6), 15_006) && is(attributes.get(10), replyMark) && is(attributes.get(15), table) && body[7] === 1
+  })
+  // rtmsg: the type is local.
+  return rule && routes.some(({ body }) => body[7] === 2 && is(attributesOf(body, 12).get(15), table) && is(attributesOf(body, 12).get(4), loopback))
 }
 
 /** fib_rule_hdr: family, lengths, tos, table, two reserved, action (look up the table), flags; then priority, mark, mask and table. */

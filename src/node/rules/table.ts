@@ -1,5 +1,5 @@
 import { addressBytes } from './address.ts'
-import { attribute, be32, flag, type Message } from './netlink.ts'
+import { attribute, attributesOf, be32, flag, type Message, type Received } from './netlink.ts'
 import type { Statement } from './statements.ts'
 
 /** A table of nf_tables in the family `inet`: what is in it is all there is, for it is always replaced as a whole. */
@@ -46,7 +46,7 @@ export function tableText({ name, sets, chains }: Table): string {
 
 // Subsystem 10 is nf_tables; begin and end of a batch belong to nfnetlink itself.
 const nfTables = 10 << 8
-const call = { newTable: 0, deleteTable: 2, newChain: 3, newRule: 6, newSet: 9, newElements: 12 } as const
+const call = { newTable: 0, getTable: 1, deleteTable: 2, newChain: 3, getChain: 4, newRule: 6, getRule: 7, newSet: 9, newElements: 12 } as const
 const inet = 1
 const keyType = { 4: 7, 6: 8 } as const
 const elementsAtOnce = 1_000
@@ -71,6 +71,30 @@ export function deleteTable(name: string): readonly Message[] {
     message('deleteTable', 0, [ofTable], `delete table ${name}`),
   ]
 }
+
+/** Asks for what is in force of a table: itself, its chains, and then all of its rules. */
+export function tableQuestions({ name, chains }: Table): { readonly single: readonly Message[]; readonly rules: Message } {
+  const ofTable = attribute(1, name)
+  return {
+    single: [
+      message('getTable', 0, [ofTable], `get table ${name}`),
+      ...chains.map((chain) => message('getChain', 0, [ofTable, attribute(3, chain.name)], `get chain ${chain.name}`)),
+    ],
+    rules: message('getRule', flag.dump, [ofTable], `get rules of ${name}`),
+  }
+}
+
+/** What counts of the answers to `tableQuestions`, in their order: without handles and counters, which differ each time. A table that is switched off (`dormant`) is another. */
+export function tableSubstance(answers: readonly Received[]): readonly Buffer[] {
+  return answers.flatMap(({ type, body }) => {
+    const attributes = attributesOf(body, 4)
+    const kept = substance[type & 0xff] ?? []
+    return kept.map((each) => attributes.get(each) ?? Buffer.alloc(0))
+  })
+}
+
+/** By the kind of answer: of a table name and flags; of a chain table, name, hook, policy, type; of a rule table, chain, expressions. */
+const substance: Readonly<Record<number, readonly number[]>> = { 0: [1, 2], 3: [1, 3, 4, 5, 7], 6: [1, 2, 4] }
 
 function setMessages(ofTable: Buffer, { name, family, addresses }: AddressSet, id: number): readonly Message[] {
   const chunks = Array.from({ length: Math.ceil(addresses.length / elementsAtOnce) }, (_, index) => addresses.slice(index * elementsAtOnce, (index + 1) * elementsAtOnce))

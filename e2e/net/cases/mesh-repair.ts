@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict'
+import { namespaceObject } from '../lib/objects.ts'
+import { until } from '../lib/mesh.ts'
+import { pods, services, shell } from '../lib/topology.ts'
+import { applicationPorts } from '../testing/protocol.ts'
+import { answered } from './case.ts'
+import { meshCases, settles } from './mesh-case.ts'
+
+const { lines } = applicationPorts
+const toC = { host: services.c.address, port: 80 }
+
+/** All that the mesh has in a pod. */
+const inPod = (pod: string): string => shell([
+  `ip netns exec ${pod} nft list ruleset`,
+  `for family in -4 -6; do ip -n ${pod} $family rule; ip -n ${pod} $family route show table 15006 2>/dev/null || true; done`,
+  `ip netns exec ${pod} ss -Hltn 'sport = 15001 or sport = 15006 or sport = 15008' | sort`,
+].join('\n'))
+
+const damages = [
+  ['a', 'nft flush ruleset'], ['a', 'nft flush chain inet waymark outbound'], ['a', 'nft insert rule inet waymark outbound accept'],
+  ['k', 'ip rule del priority 15006; ip -6 rule del priority 15006'], ['k', 'ip -6 route flush table 15006'], ['k', 'nft add table inet waymark "{ flags dormant; }"'],
+  ['b', 'ss -K -lt "sport = 15001 or sport = 15006"'], ['b', 'ss -K -lt "sport = 15008"'], ['b', 'nft delete table inet waymark'],
+] as const
+
+/** What somebody with NET_ADMIN in a pod, or root on a node, takes away comes back. */
+export const cases = meshCases([
+  {
+    name: 'what somebody in a pod takes away of its capture is soon back: tables, rules, routes, listeners',
+    run: async (world) => {
+      const { rig, mesh, agents } = world
+      await mesh.control('put', [namespaceObject('front', true)])
+      await mesh.captured(['a', 'k', 'b'])
+      const names = ['a', 'k', 'b'] as const
+      const whole = Object.fromEntries(names.map((name) => [name, inPod(name)]))
+      for (const round of [0, 1, 2]) {
+        for (const name of names) {
+          const [, damage] = damages.filter(([pod]) => pod === name)[round] ?? []
+          shell(`ip netns exec ${name} sh -c '${damage ?? 'false'}'`)
+          assert.notEqual(inPod(name), whole[name], damage)
+        }
+        for (const name of names) await until(() => `round ${round}, ${name}: ${inPod(name)}; ${agents[1].said.join('; ')}`, () => inPod(name) === whole[name])
+      }
+      for (const name of names) {
+        await settles(world, name, toC, (reply) => !('error' in reply))
+        answered(await rig.pods[name].ask('ask', { host: services.c.address6, port: 80 }), 'c', pods[name].address6)
+        answered(await rig.pods.stranger.ask('ask', { host: pods[name].address6, port: lines }), name, pods.stranger.address6)
+        answered(await rig.pods.c.ask('ask', { host: pods[name].address, port: lines }), name, pods.c.address)
+      }
+    },
+  },
+  {
+    name: 'what somebody takes away of the node\'s own rules is soon back, and probes pass again; tables of others are left alone',
+    run: async ({ rig }) => {
+      const before = shell('ip netns exec node1 nft list ruleset')
+      shell('ip netns exec node1 nft delete table inet waymark')
+      await until(() => 'the node\'s rules stay away', () => shell('ip netns exec node1 nft list tables').includes('inet waymark'))
+      assert.deepEqual(shell('ip netns exec node1 nft list ruleset'), before)
+      answered(await rig.nodes[1].ask('ask', { host: pods.a.address, port: lines }), 'a', '169.254.7.127')
+    },
+  },
+])
