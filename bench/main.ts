@@ -3,10 +3,11 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { agentSectionOf, withAgentSection } from './agent/section.ts'
+import { agentHeading } from './agent/section.ts'
 import { issueCertificates, type Certificates } from './certificates.ts'
+import { chainHeading } from './chain/section.ts'
 import { anyCpu, aroundCpu, next, proxyCpu, startScript, stop, stopAll, type Child } from './children.ts'
-import { controlSectionOf, withControlSection } from './control/section.ts'
+import { controlHeading } from './control/section.ts'
 import { loadOf, type Load, type Target } from './load-commands.ts'
 import { measuredDestination, measuredPath, type Shape } from './manifests.ts'
 import { hasProcfs } from './procfs.ts'
@@ -14,6 +15,7 @@ import { nativeProxies } from './proxies/native.ts'
 import type { ReloadResult } from './reload.ts'
 import { report, type Runtime, type RuntimeReload } from './report.ts'
 import { measureInTurns, type Contestant } from './rounds.ts'
+import { sectionOf, withSection } from './section.ts'
 
 const help = `node bench/main.ts [--quick] [--node PATH]... [--rounds N] [--out FILE] [--no-reload]
   CPU per request of a waypoint beside http-proxy-3, nginx and HAProxy, and the time of a reload.
@@ -128,9 +130,10 @@ async function main(): Promise<void> {
     const text = report({ runtimes, measured, strangers, reload, missing, versions, quick, requests, rounds, connections })
     process.stdout.write(text)
     const out = values.out ?? join(import.meta.dirname, 'RESULTS.md')
-    // The sections of the control plane and of the node agent are measured apart.
+    // These sections are measured apart.
+    const apart = [controlHeading, agentHeading, chainHeading]
     const before = existsSync(out) ? readFileSync(out, 'utf8') : ''
-    if (!quick) writeFileSync(out, withAgentSection(withControlSection(text, controlSectionOf(before)), agentSectionOf(before)))
+    if (!quick) writeFileSync(out, apart.reduce((all, heading) => withSection(all, heading, sectionOf(before, heading)), text))
   } finally {
     stopAll()
     rmSync(directory, { recursive: true, force: true })

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { controlHeading, controlSectionOf, withControlSection } from '../bench/control/section.ts'
+import { sectionOf, withSection } from '../bench/section.ts'
 import { formatSpread, markdownTable, ratioOf, spreadOf } from '../bench/table.ts'
 
 describe('the tables of the benchmark', () => {
@@ -17,13 +17,14 @@ describe('the tables of the benchmark', () => {
     assert.equal(markdownTable(['a', 'b'], [['x', formatSpread({ median: 1.26, min: 1, max: 2 }, 1)]]), '| a | b |\n| --- | ---: |\n| x | 1.3 (1.0–2.0) |')
   })
 
-  it('keep the section about the control plane when the others are measured anew, and the other way round', () => {
-    const section = `${controlHeading}\n\nfast\n`
-    const both = withControlSection('# Results\n\n## One\n\ntext\n', section)
+  it('keep sections that are measured apart when the others are measured anew, and the other way round', () => {
+    const heading = '## Apart'
+    const section = `${heading}\n\nfast\n`
+    const both = withSection('# Results\n\n## One\n\ntext\n', heading, section)
     assert.equal(both, `# Results\n\n## One\n\ntext\n\n${section}`)
-    assert.equal(withControlSection(both, `${controlHeading}\n\nslow\n`), both.replace('fast', 'slow'))
-    assert.equal(withControlSection('# New\n', controlSectionOf(both)), `# New\n\n${section}`)
-    assert.equal(withControlSection(`# A\n\n${section}\n## B\n`, `${controlHeading}\n\nslow\n`), `# A\n\n${controlHeading}\n\nslow\n\n## B\n`)
-    assert.equal(withControlSection('# New\n', ''), '# New\n')
+    assert.equal(withSection(both, heading, `${heading}\n\nslow\n`), both.replace('fast', 'slow'))
+    assert.equal(withSection('# New\n', heading, sectionOf(both, heading)), `# New\n\n${section}`)
+    assert.equal(withSection(`# A\n\n${section}\n## B\n`, heading, `${heading}\n\nslow\n`), `# A\n\n${heading}\n\nslow\n\n## B\n`)
+    assert.equal(withSection('# New\n', heading, ''), '# New\n')
   })
 })

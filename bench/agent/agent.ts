@@ -15,6 +15,8 @@ export interface AgentOptions {
   readonly credentials: Credentials
   /** Captured pods; the first one is measured. */
   readonly pods: number
+  /** Where everything goes that the pods send. */
+  readonly going?: { readonly host: string; readonly port: number }
 }
 
 /** What the process answers to a command. */
@@ -29,14 +31,24 @@ export interface AgentAnswer {
 
 /** Told afterwards: where what the first pod sends goes, and who may send to it. */
 export interface AgentCommand {
-  /** The Service that everything is sent to, with one endpoint; undefined: nothing is sent. */
-  readonly to?: { readonly address: string; readonly port: number; readonly identity: string; readonly hbonePort?: number }
+  /** Undefined: nothing is sent. */
+  readonly to?: Destination
+  /** What the agent knows beside its pods, in place of that. */
+  readonly entries?: readonly Entry[]
 }
 
-const vip = '10.96.0.1'
+/** The Service that everything is sent to has this one endpoint. */
+export interface Destination {
+  readonly address: string
+  readonly port: number
+  readonly identity: string
+  readonly hbonePort?: number
+}
+
+const anywhere = { host: '10.96.0.1', port: 80 }
 
 /** An agent with its pods on loopback: a real data plane, plain sockets instead of namespaces. Counts and judges as in a cluster. */
-runScript<AgentOptions>(async ({ credentials, pods }) => {
+runScript<AgentOptions>(async ({ credentials, pods, going = anywhere }) => {
   // What an agent has loaded beside its data plane: it counts as memory.
   await import('../../src/cli/agent.ts')
   await import('../../src/node/native/pod-network.ts')
@@ -49,19 +61,17 @@ runScript<AgentOptions>(async ({ credentials, pods }) => {
   const made: { readonly captured: CapturedPod; readonly workload: WorkloadEntry }[] = []
   for (let at = 0; at < pods; at++) {
     const { address, network } = loopbackPod(false)
-    const captured = createCapturedPod({ network, originalDestination: () => ({ host: vip, port: 80 }), clock: systemClock, telemetry, loads })
+    const captured = createCapturedPod({ network, originalDestination: () => going, clock: systemClock, telemetry, loads })
     await captured.certify(source)
     await captured.start()
     const { namespace, serviceAccount } = credentials.identity
     made.push({ captured, workload: { kind: 'workload', namespace, name: `pod-${at}`, addresses: [address], serviceAccount, identity, enrolled: true, policies: [`policy/${namespace}/allow`] } })
   }
-  process.on('message', ({ to }: AgentCommand) => {
+  process.on('message', ({ to, entries: others }: AgentCommand) => {
     const { namespace } = credentials.identity
     const entries: Entry[] = made.map(({ workload }) => workload)
     entries.push({ kind: 'policy', namespace, name: 'allow', action: 'allow', rules: [{ from: [{ namespaces: ['other', namespace] }] }] })
-    entries.push({ kind: 'service', namespace, name: 'backend', clusterIPs: [vip], headless: false, ports: [{ port: 80, protocol: 'auto' }] })
-    const endpoints = to === undefined ? [] : [{ address: to.address, port: to.port, condition: 'ready' as const, transport: { kind: 'hbone' as const, port: to.hbonePort ?? 15008, identity: to.identity } }]
-    entries.push({ kind: 'endpoints', namespace, name: 'backend', ports: [{ port: 80, endpoints }] })
+    entries.push(...(others ?? backendAt(going, namespace, to)))
     const snapshot = new Map(entries.map((entry) => [entryKey(entry), entry]))
     const view = compileView(snapshot, { node: 'n1', unknown: 'refuse' })
     for (const { captured, workload } of made) captured.update({ view, guards: guardsOf(workload, snapshot) })
@@ -70,3 +80,12 @@ runScript<AgentOptions>(async ({ credentials, pods }) => {
   })
   return { port: 15001 }
 })
+
+/** A Service with one endpoint, or none. */
+function backendAt({ host, port }: NonNullable<AgentOptions['going']>, namespace: string, to: Destination | undefined): Entry[] {
+  const endpoints = to === undefined ? [] : [{ address: to.address, port: to.port, condition: 'ready' as const, transport: { kind: 'hbone' as const, port: to.hbonePort ?? 15008, identity: to.identity } }]
+  return [
+    { kind: 'service', namespace, name: 'backend', clusterIPs: [host], headless: false, ports: [{ port, protocol: 'auto' }] },
+    { kind: 'endpoints', namespace, name: 'backend', ports: [{ port, endpoints }] },
+  ]
+}

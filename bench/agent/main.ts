@@ -7,10 +7,11 @@ import { issueCertificates, type Certificates } from '../certificates.ts'
 import { anyCpu, aroundCpu, next, proxyCpu, startScript, stop, stopAll, type Child } from '../children.ts'
 import { compileSources, imageOptions } from '../compile.ts'
 import { cpuMs, hasProcfs, systemBusyMs } from '../procfs.ts'
+import { withSection } from '../section.ts'
 import type { AgentAnswer, AgentCommand } from './agent.ts'
 import type { LoadCommand, LoadResult } from './load.ts'
 import { agentReport, noFigures, type BesideBulk, type Measured, type Memory } from './report.ts'
-import { withAgentSection } from './section.ts'
+import { agentHeading } from './section.ts'
 
 const help = `node bench/agent/main.ts [--quick] [--node PATH] [--rounds N] [--print]
   What the node agent's data plane costs: CPU of each end for a kept request, a new connection and bulk; small requests beside bulk;
@@ -154,7 +155,7 @@ async function main(): Promise<void> {
     const section = agentReport({ outbound, inbound, beside, memory, version, quick, rounds, connections, busy, load })
     process.stdout.write(section)
     const results = join(import.meta.dirname, '../RESULTS.md')
-    if (!quick && !values.print) writeFileSync(results, withAgentSection(existsSync(results) ? readFileSync(results, 'utf8') : '', section))
+    if (!quick && !values.print) writeFileSync(results, withSection(existsSync(results) ? readFileSync(results, 'utf8') : '', agentHeading, section))
   } finally {
     stopAll()
     rmSync(directory, { recursive: true, force: true })
