@@ -15,6 +15,7 @@ import { createHttp2Pool } from './http2/pool.ts'
 import { createDialer } from './serve/dial.ts'
 import { newUsage, sessionKeepers, type Engine } from './serve/engine.ts'
 import { defaultLimits, type WaypointLimits } from './serve/limits.ts'
+import { createStanding } from './serve/standing.ts'
 import { createTunnelServer } from './serve/tunnel.ts'
 
 export interface WaypointOptions {
@@ -44,7 +45,7 @@ export interface WaypointOptions {
 /** The L7 data plane of one namespace. */
 export interface Waypoint {
   readonly address: { readonly host: string; readonly port: number }
-  /** Takes over a configuration at once; requests in flight keep the one they began with. */
+  /** Takes over a configuration at once; requests in flight keep the one they began with, connections that are not read are judged anew. */
   readonly configure: (snapshot: Snapshot) => void
   /** Whether there is a configuration and no drain. */
   readonly ready: () => boolean
@@ -76,6 +77,7 @@ export async function startWaypoint(options: WaypointOptions): Promise<Waypoint>
   let configuredAtMs = 0
   let draining = false
   const usage = newUsage()
+  const standing = createStanding()
   const engine: Engine = {
     identity: formatSpiffeId(credentials.identity),
     namespace,
@@ -87,6 +89,7 @@ export async function startWaypoint(options: WaypointOptions): Promise<Waypoint>
     config: () => config,
     sessions: sessionKeepers(sessionKeys(credentials, options.sessionKey)),
     usage,
+    standing,
   }
   const tunnels = createTunnelServer(engine)
   telemetry.observe(() => ({
@@ -123,6 +126,7 @@ export async function startWaypoint(options: WaypointOptions): Promise<Waypoint>
         const after = config.endpoints.get(key)
         if (after !== set) hosts.replace(set, after)
       }
+      standing.recheck()
     },
     ready: () => config !== undefined && !draining,
     drain: async (deadlineMs = limits.drainMs) => {

@@ -5,6 +5,7 @@ import { createSessionKeeper, type SessionKeeper } from '../backends/persistence
 import type { CompiledRule } from '../compiled.ts'
 import type { RuntimeConfig } from '../config/runtime.ts'
 import type { WaypointLimits } from './limits.ts'
+import type { Standing } from './standing.ts'
 
 /** What all requests of one waypoint share. */
 export interface Engine {
@@ -23,6 +24,8 @@ export interface Engine {
   /** Session persistence of a rule that asks for it. */
   readonly sessions: (rule: CompiledRule) => SessionKeeper | undefined
   readonly usage: Usage
+  /** Connections to which a configuration that changes may object. */
+  readonly standing: Standing
 }
 
 /** What is held now; see `WaypointLimits`. */

@@ -95,8 +95,7 @@ export function createTunnelServer(engine: Engine): TunnelServer {
       return
     }
     const serverName = found.protocol === 'tls' ? found.serverName : undefined
-    const { caller } = context
-    await serveConnection(engine, stream, resolved, { protocol: found.protocol, serverName, caller })
+    await serveConnection(engine, stream, resolved, { ...context, protocol: found.protocol, serverName })
   }
 
   const serveHttp = (stream: Duplex, protocol: 'http1' | 'http2', context: RequestContext): void => {
