@@ -31,6 +31,7 @@ describe('the suite\'s application', () => {
     assert.equal(reply.echo.path, '/a?b=c')
     assert.equal(reply.echo.body, 'hello')
     assert.deepEqual(reply.echo.headers['x-one'], ['1', '2'])
+    assert.equal(reply.echo.peer, '127.0.0.1')
   })
 
   it('keeps connections, unless each request shall have one of its own', async () => {

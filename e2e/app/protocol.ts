@@ -44,6 +44,8 @@ export interface Echo {
   readonly http: string
   /** Where the application's socket was reached, `address:port`. */
   readonly local: string
+  /** The address of whoever is at the other end of it. */
+  readonly peer: string
 }
 
 export interface Reply {

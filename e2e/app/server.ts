@@ -158,6 +158,6 @@ function echoOf(request: IncomingMessage | Http2ServerRequest, body: string): Ec
   const headers: Record<string, string[]> = {}
   const { rawHeaders } = request
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) (headers[(rawHeaders[at] ?? '').toLowerCase()] ??= []).push(rawHeaders[at + 1] ?? '')
-  const { localAddress, localPort } = request.socket
-  return { ...who, method: request.method ?? '', path: request.url ?? '', headers, body, http: request.httpVersion, local: `${localAddress ?? ''}:${localPort ?? 0}` }
+  const { localAddress, localPort, remoteAddress = '' } = request.socket
+  return { ...who, method: request.method ?? '', path: request.url ?? '', headers, body, http: request.httpVersion, local: `${localAddress ?? ''}:${localPort ?? 0}`, peer: remoteAddress.replace(/^::ffff:/, '') }
 }

@@ -1,13 +1,10 @@
 import assert from 'node:assert/strict'
 import { agentPods } from '../lib/agents.ts'
 import { allCaptured, arrived, capturedPlace, clusterIp, isCaptured, isOfTheMesh, locationOf, marked, onePod, podsOf, senders } from '../lib/captured.ts'
-import { defineCases, type Case, type Context } from '../lib/case.ts'
+import { defineCases, inARow, type Case, type Context } from '../lib/case.ts'
 import type { Client } from '../lib/client.ts'
 import { backend, echo, parent, route, service } from '../lib/manifests.ts'
 import { assertShares, tally } from '../lib/statistics.ts'
-
-/** How often each answer must be right, one after another: two backends behind one Service answer right by luck half of the time. */
-const inARow = 50
 
 /** Asks often, over connections of their own, and gives the different answers, in words. */
 async function answers(from: Client, url: string, headers: Readonly<Record<string, string>> = {}): Promise<readonly string[]> {
@@ -91,6 +88,7 @@ export const cases = defineCases([
   },
   {
     ...captured,
+    beside: true,
     name: 'captured: a header decides, by the cluster IP whatever the Host header says, and the application learns who asked',
     features: ['node agent', 'HTTPRoute', 'header matching', 'cluster IP'],
     manifests: [
@@ -121,6 +119,7 @@ export const cases = defineCases([
   },
   {
     ...captured,
+    beside: true,
     name: 'captured: a consumer route applies in its own namespace and nowhere else, without any grant',
     features: ['node agent', 'HTTPRoute', 'MeshConsumerRoute'],
     manifests: [
@@ -145,8 +144,8 @@ export const cases = defineCases([
   },
   {
     ...captured,
-    name: 'captured: pod IPs and headless names skip routes, and go by mTLS all the same',
-    features: ['node agent', 'pod IP', 'headless', 'mTLS'],
+    name: 'captured: pod IPs and headless names skip routes, go by mTLS all the same, and show the client\'s own address',
+    features: ['node agent', 'pod IP', 'headless', 'mTLS', 'client address'],
     manifests: [
       service('store', 'skipped', echo.both),
       service('store', 'skipped-headless', echo.v2, { clusterIP: 'None' }),
@@ -161,7 +160,12 @@ export const cases = defineCases([
         for (const [at, { ip }] of pods.entries()) assert.deepEqual(await answers(from, `http://${ip}:8080/`), [`200 v${at + 1} no route`])
         assert.deepEqual(await answers(from, url('store', 'skipped-headless', '/', 8080)), ['200 v2 no route'])
       }
-      const sent = clients.length * 3 * inARow
+      for (const from of clients) {
+        const { ip } = await onePod(context, 'shop', `app=${from.pod}`)
+        const replies = await from.requests({ url: `http://${pods[0]?.ip ?? ''}:8080/`, count: inARow, concurrency: 5, fresh: true })
+        assert.deepEqual(tally(replies.map(({ echo: seen }) => seen?.peer)), { [ip]: inARow })
+      }
+      const sent = clients.length * 4 * inARow
       const after = await until(`${sent} connections to be counted`, async () => {
         const now = await arrived(context, 'store')
         return now.mtls - before.mtls >= sent && now
@@ -172,6 +176,7 @@ export const cases = defineCases([
   },
   {
     ...captured,
+    beside: true,
     name: 'captured: a pod that calls the Service that it is behind itself (hairpin)',
     features: ['node agent', 'hairpin'],
     manifests: [
@@ -191,6 +196,7 @@ export const cases = defineCases([
   },
   {
     ...captured,
+    beside: true,
     name: 'captured: calls of one gRPC connection are split by weight, and TCP servers may speak first',
     features: ['node agent', 'GRPCRoute', 'TCPRoute', 'server-first'],
     manifests: [

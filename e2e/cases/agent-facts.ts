@@ -96,6 +96,7 @@ export const cases = defineCases([
   },
   {
     ...captured,
+    beside: true,
     name: 'captured: a pod that is not ready is reached where its Service publishes it, and nowhere else',
     features: ['node agent', 'publishNotReadyAddresses'],
     manifests: [
@@ -125,6 +126,7 @@ export const cases = defineCases([
   },
   {
     ...captured,
+    beside: true,
     name: 'captured: datagrams pass as they are, and connections may be ended in one direction',
     features: ['node agent', 'UDP', 'half-close'],
     manifests: [
@@ -154,6 +156,7 @@ export const cases = defineCases([
   },
   {
     ...captured,
+    beside: true,
     name: 'captured: plain curl sees the route of a Service, on every one of its connections',
     features: ['node agent', 'HTTPRoute', 'curl'],
     manifests: [

@@ -69,9 +69,11 @@ export const cases = defineCases([
   {
     name: 'kinds of routes do not mix on one port: the weaker one is told who won',
     features: ['HTTPRoute', 'GRPCRoute', 'Conflicted'],
+    entries: everyEntry,
     manifests: [
       service('store', 'mixed', echo.both),
-      route('GRPCRoute', 'store', 'mixed-grpc', [parent('mixed', { port: 9090 })], [{ backendRefs: [{ name: 'mixed', port: 9090 }] }]),
+      service('store', 'mixed-v2', echo.v2),
+      route('GRPCRoute', 'store', 'mixed-grpc', [parent('mixed', { port: 9090 })], [{ backendRefs: [backend('mixed-v2', { port: 9090 })] }]),
       route('HTTPRoute', 'store', 'mixed-http', [parent('mixed', { port: 9090 })], [{ backendRefs: [backend('mixed', { port: 9090 })] }]),
     ],
     notInForce: ['mixed-http'],
@@ -80,6 +82,12 @@ export const cases = defineCases([
       assert.deepEqual([loser.status, loser.reason], ['False', 'Conflicted'])
       assert.match(loser.message, /mixed-grpc/)
       assert.equal((await condition(context, 'GRPCRoute', 'store', 'mixed-grpc', 'Accepted')).status, 'True')
+      const from = await context.client('shop')
+      await from.request(context.url('store', 'mixed'))
+      await context.inARow(async () => {
+        const [said] = await from.grpc({ target: context.target('store', 'mixed', 9090), method: 'Say' })
+        assert.deepEqual([said?.code, said?.version], [0, 'v2'])
+      })
     },
   },
   {

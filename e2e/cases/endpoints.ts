@@ -9,6 +9,7 @@ export const cases = defineCases([
   {
     name: 'named target ports: each pod\'s own number behind the name',
     features: ['HTTPRoute', 'targetPort'],
+    entries: everyEntry,
     // Two pods that give the name `http` to different ports.
     place: {
       ports: {

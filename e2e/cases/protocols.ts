@@ -109,4 +109,32 @@ export const cases = defineCases([
       })
     },
   },
+  {
+    name: 'a port that declares nothing: the first bytes decide what is spoken, and whoever hesitates is served all the same',
+    features: ['protocol detection', 'no route'],
+    entries: everyEntry,
+    manifests: [service('store', 'undeclared', echo.v1, { ports: [{ name: 'any', port: 80, targetPort: 'http' }, { name: 'calls', port: 9090, targetPort: 'grpc' }] })],
+    run: async ({ client, url, target, namespace, inARow }) => {
+      const from = await client('shop')
+      const caller = `URI=spiffe://cluster.local/ns/${namespace('shop')}/sa/client`
+      await from.request(url('store', 'undeclared'))
+      const read: string[] = []
+      /** Whoever reads HTTP says who the caller is; a client that was held up for 100 ms before its first byte passes unread. */
+      const noted = (what: string, named: string | undefined): void => {
+        assert.ok(named === undefined || named.includes(caller), named)
+        if (named !== undefined) read.push(what)
+      }
+      await inARow(async () => {
+        const { status, echo: seen } = await from.request(url('store', 'undeclared'))
+        assert.deepEqual([status, seen?.http], [200, '1.1'])
+        noted('HTTP', seen?.headers['x-forwarded-client-cert']?.[0])
+        const [said] = await from.grpc({ target: target('store', 'undeclared', 9090), method: 'Say' })
+        assert.equal(said?.code, 0)
+        noted('gRPC', ((said.messages?.[0] ?? {}) as { readonly metadata?: Readonly<Record<string, string>> }).metadata?.['x-forwarded-client-cert'])
+      })
+      const counts = tally(read)
+      assert.deepEqual(Object.keys(counts).sort(), ['HTTP', 'gRPC'])
+      return `read: ${JSON.stringify(counts)}`
+    },
+  },
 ])
