@@ -2,6 +2,7 @@ import type { ResourceSet } from '../api/resources.ts'
 import { createInfraWriter } from '../infra/apply.ts'
 import type { Installation } from '../infra/installation.ts'
 import type { Clock } from '../kit/clock.ts'
+import { growFreely } from '../kit/collections.ts'
 import type { Readiness } from '../kit/ready.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { Identity } from '../model/identity.ts'
@@ -90,6 +91,9 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   const identity: Identity = { trustDomain, namespace, serviceAccount: install.controller }
   const published = readiness.register('configuration', 'the cluster has not been read yet')
   const translated = Promise.withResolvers<undefined>()
+  const growAsUsual = growFreely()
+  closers.push(growAsUsual)
+  void translated.promise.then(growAsUsual)
   const caSecret = { apiVersion: 'v1', kind: 'Secret', metadata: { name: install.caSecret, namespace } } as const
   const recorder = createRecorder({
     client, clock, random: Math.random, controllerName, instance: options.pod, log, observe: counters.status.event ?? (() => {}),

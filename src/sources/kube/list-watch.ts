@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Cancel, Clock } from '../../kit/clock.ts'
 import type { KubeClient, Query } from '../../kube/client.ts'
 import type { KubeObject } from '../../kube/object.ts'
@@ -116,13 +117,18 @@ export function listWatch(options: ListWatchOptions): ListWatch {
       let first: string | undefined
       let next: string | undefined
       try {
-        do {
-          const page = await readPageAt({ limit, continue: next })
+        let coming: Promise<Page> | undefined = readPageAt({ limit })
+        while (coming !== undefined && !isClosed()) {
+          const page: Page = await coming
           first ??= page.version
           next = page.next
+          coming = next === undefined ? undefined : readPageAt({ limit, continue: next })
+          // Its failure shows when it is waited for; while it is on its way this one is taken in.
+          coming?.catch(() => {})
+          await nextTurn()
           dropped(page.dropped)
           for (const item of page.items) keep(items, item)
-        } while (next !== undefined && !isClosed())
+        }
       } catch (error) {
         if (next !== undefined && limit !== undefined && faultOf(error).reason === 'expired') continue
         throw error
