@@ -27,12 +27,23 @@ interface Open {
   bytesOut: number
 }
 
+/** What decides under which labels a connection counts. */
+type Counted = Pick<ConnectionRecord, 'direction' | 'transport' | 'outcome' | 'reason' | 'service' | 'source' | 'destination'>
+
+function countsAs(a: Counted, b: Counted): boolean {
+  return a.direction === b.direction && a.transport === b.transport && a.outcome === b.outcome && a.reason === b.reason && a.service === b.service &&
+    a.source.workload === b.source.workload && a.source.namespace === b.source.namespace &&
+    a.destination.workload === b.destination.workload && a.destination.namespace === b.destination.namespace
+}
+
 /** Counts connections in slots of typed arrays: their bytes while they live, the rest when they end. */
 export class ConnectionCounters implements ConnectionTelemetry {
   private readonly open = new Map<ConnectionRecord, Open>()
   private readonly series = new Map<string, Series>()
   private readonly timings = new Map<string, Series>()
   private readonly audits = new Map<string, Series>()
+  /** What was counted last: the next connection often counts the same way. */
+  private last: { readonly record: Counted; readonly slots: Float64Array } | undefined
 
   readonly connectionOpened = (record: ConnectionRecord, refresh: () => void): void => {
     this.open.set(record, { refresh, bytesIn: 0, bytesOut: 0 })
@@ -69,13 +80,24 @@ export class ConnectionCounters implements ConnectionTelemetry {
 
   /** Adds the bytes that are not counted yet. One that is cut later is another series from then on. */
   private countBytes(record: ConnectionRecord, open: Open | undefined): Float64Array {
-    const { source, destination, bytesIn, bytesOut } = record
+    const { bytesIn, bytesOut } = record
+    const slots = this.last !== undefined && countsAs(this.last.record, record) ? this.last.slots : this.slotsOf(record)
+    slots[1] = (slots[1] ?? 0) + bytesIn - (open?.bytesIn ?? 0)
+    slots[2] = (slots[2] ?? 0) + bytesOut - (open?.bytesOut ?? 0)
+    if (open !== undefined) {
+      open.bytesIn = bytesIn
+      open.bytesOut = bytesOut
+    }
+    return slots
+  }
+
+  private slotsOf(record: ConnectionRecord): Float64Array {
+    const { source, destination } = record
     const ends = `${source.namespace}/${source.workload}|${destination.namespace}/${destination.workload}|${record.service}`
     const key = `${record.direction}|${record.transport}|${record.outcome}|${record.reason ?? ''}|${ends}`
     const { slots } = this.series.get(key) ?? addSeries(this.series, key, 3, connectionLabels, record)
-    slots[1] = (slots[1] ?? 0) + bytesIn - (open?.bytesIn ?? 0)
-    slots[2] = (slots[2] ?? 0) + bytesOut - (open?.bytesOut ?? 0)
-    if (open !== undefined) [open.bytesIn, open.bytesOut] = [bytesIn, bytesOut]
+    const { direction, transport, outcome, reason, service } = record
+    this.last = { record: { direction, transport, outcome, reason, service, source, destination }, slots }
     return slots
   }
 }

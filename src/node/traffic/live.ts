@@ -56,42 +56,7 @@ export function createLiveConnections(clock: Clock, telemetry: ConnectionTelemet
   }
 
   const begin = (direction: ConnectionDirection): Connection => {
-    const record = emptyRecord(clock.now(), direction)
-    let ends: readonly Duplex[] = []
-    const connection: Connection = {
-      record,
-      objection: undefined,
-      cut: (reason, detail) => {
-        record.reason = reason
-        record.detail = detail
-        for (const stream of ends) reset(stream)
-      },
-      hold: (...streams) => {
-        ends = streams
-      },
-      refuse: (outcome, reason, detail, ...streams) => {
-        record.outcome = outcome
-        record.reason = reason
-        record.detail = detail
-        for (const stream of streams) reset(stream)
-        end(connection)
-      },
-      join: (client, server, options) => {
-        ends = [client, server]
-        const joined = splice(client, server, options)
-        telemetry.connectionOpened?.(record, () => {
-          const { bytesAtoB, bytesBtoA } = joined.passed()
-          record.bytesIn = bytesAtoB
-          record.bytesOut = bytesBtoA
-        })
-        void joined.done.then((result) => {
-          record.bytesIn = result.bytesAtoB
-          record.bytesOut = result.bytesBtoA
-          record.ended = result.ended
-          end(connection)
-        })
-      },
-    }
+    const connection = new TrackedConnection(emptyRecord(clock.now(), direction), telemetry, end)
     live.add(connection)
     return connection
   }
@@ -118,9 +83,64 @@ export function createLiveConnections(clock: Clock, telemetry: ConnectionTelemet
   }
 }
 
+/** One object for each connection, without functions of its own: there are many. */
+class TrackedConnection implements Connection {
+  readonly record: ConnectionRecord
+  objection: LiveConnection['objection']
+  private ends: readonly Duplex[] = []
+  private readonly telemetry: ConnectionTelemetry
+  private readonly end: (connection: LiveConnection) => void
+
+  constructor(record: ConnectionRecord, telemetry: ConnectionTelemetry, end: (connection: LiveConnection) => void) {
+    this.record = record
+    this.objection = undefined
+    this.telemetry = telemetry
+    this.end = end
+  }
+
+  cut(reason: ReasonCode, detail: string): void {
+    this.record.reason = reason
+    this.record.detail = detail
+    for (const stream of this.ends) reset(stream)
+  }
+
+  hold(...streams: readonly Duplex[]): void {
+    this.ends = streams
+  }
+
+  refuse(outcome: Exclude<ConnectionOutcome, 'allowed'>, reason: ReasonCode, detail: string, ...streams: readonly Duplex[]): void {
+    const { record } = this
+    record.outcome = outcome
+    record.reason = reason
+    record.detail = detail
+    for (const stream of streams) reset(stream)
+    this.end(this)
+  }
+
+  join(client: Duplex, server: Duplex, options?: SpliceOptions): void {
+    const { record } = this
+    this.ends = [client, server]
+    const joined = splice(client, server, options)
+    this.telemetry.connectionOpened?.(record, () => {
+      const { bytesAtoB, bytesBtoA } = joined.passed()
+      record.bytesIn = bytesAtoB
+      record.bytesOut = bytesBtoA
+    })
+    void joined.done.then((result) => {
+      record.bytesIn = result.bytesAtoB
+      record.bytesOut = result.bytesBtoA
+      record.ended = result.ended
+      this.end(this)
+    })
+  }
+}
+
+const nowhere = unknownEnd('')
+const none: readonly string[] = []
+
 function emptyRecord(startMs: number, direction: ConnectionDirection): ConnectionRecord {
   return {
-    startMs, direction, source: unknownEnd(''), destination: unknownEnd(''), service: '', via: '', peer: '', transport: '', tries: 0,
-    outcome: 'allowed', reason: undefined, policy: '', audit: [], detail: '', bytesIn: 0, bytesOut: 0, ended: '',
+    startMs, direction, source: nowhere, destination: nowhere, service: '', via: '', peer: '', transport: '', tries: 0,
+    outcome: 'allowed', reason: undefined, policy: '', audit: none, detail: '', bytesIn: 0, bytesOut: 0, ended: '',
   }
 }

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { decideCaptured, type CapturedDecision } from '../../model/destination.ts'
+import type { CapturedDecision } from '../../model/destination.ts'
 import type { WorkloadEntry } from '../../model/entries.ts'
 import type { Identity } from '../../model/identity.ts'
 import { unknownEnd, type ConnectionEnd, type ConnectionRecord } from '../../telemetry/connections.ts'
@@ -66,7 +66,7 @@ export function createOutbound({ config: present, originalDestination, open, hbo
   const openAs = async (config: PodConfig, target: { readonly host: string; readonly port: number }, record: ConnectionRecord, headers: (host?: string) => Record<string, string>): Promise<Opened> => {
     const attempt = (by: PodConfig): Promise<Opened> => {
       const { view, guards: { workload } } = by
-      const decision = decideCaptured(view.index, identityOf(workload), target.host, target.port, view.unknown)
+      const decision = view.decide(identityOf(workload), target.host, target.port)
       describe(record, decision)
       return open(decision, { view, headers, onTry: (peer) => {
         record.tries++

@@ -1,6 +1,7 @@
-import type { UnknownDestinations, DestinationIndex } from '../../model/destination.ts'
-import { indexDestinations } from '../../model/destination.ts'
+import type { CapturedDecision, DestinationIndex, UnknownDestinations } from '../../model/destination.ts'
+import { decideCaptured, indexDestinations } from '../../model/destination.ts'
 import type { Endpoint, ServiceEntry } from '../../model/entries.ts'
+import type { Identity } from '../../model/identity.ts'
 import type { Snapshot } from '../../model/snapshot.ts'
 import { speakersOf, type Speakers } from '../../policy/speaker.ts'
 import type { PodGuards } from './guards.ts'
@@ -10,7 +11,8 @@ import { reachableEndpoints, zoneOfNode } from './topology.ts'
 export interface TrafficView {
   readonly index: DestinationIndex
   readonly speakers: Speakers
-  readonly unknown: UnknownDestinations
+  /** See `decideCaptured`; worked out once for each namespace and destination that the mesh knows. */
+  readonly decide: (caller: Identity, address: string, port: number) => CapturedDecision
   /** See `reachableEndpoints`; worked out once for each list. */
   readonly reachable: (service: ServiceEntry, endpoints: readonly Endpoint[]) => readonly Endpoint[]
 }
@@ -22,15 +24,29 @@ export interface ViewOptions {
   readonly unknown: UnknownDestinations
 }
 
+/** Decisions that are kept at most. */
+const maxDecisions = 10_000
+
 /** Makes the view of a snapshot. */
 export function compileView(snapshot: Snapshot, { node, zone, unknown }: ViewOptions): TrafficView {
   const index = indexDestinations(snapshot)
   const place = placeOf(node, zone ?? zoneOfNode(allEndpoints(snapshot), node))
+  const decisions = new Map<string, CapturedDecision>()
   const known = new WeakMap<readonly Endpoint[], readonly Endpoint[]>()
   return {
     index,
     speakers: speakersOf(snapshot),
-    unknown,
+    decide: (caller, address, port) => {
+      const key = `${caller.namespace} ${address} ${port}`
+      const kept = decisions.get(key)
+      if (kept !== undefined) return kept
+      const decision = decideCaptured(index, caller, address, port, unknown)
+      // What the mesh does not know is as much as there are addresses.
+      if (decision.kind === 'outside' || decision.kind === 'refused') return decision
+      if (decisions.size >= maxDecisions) decisions.clear()
+      decisions.set(key, decision)
+      return decision
+    },
     reachable: (service, endpoints) => {
       let found = known.get(endpoints)
       if (found === undefined) known.set(endpoints, (found = reachableEndpoints(service, endpoints, place)))
