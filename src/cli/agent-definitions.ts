@@ -28,6 +28,7 @@ export function defineAgent(program: Command, { io, onExit }: ProgramContext): v
     .addOption(new Option('--cni-conf <dir>', '/etc/cni/net.d of the node').default('/host/cni-conf'))
     .addOption(new Option('--cni-bin <dir>', '/opt/cni/bin of the node').default('/host/cni-bin'))
     .option('--no-cni-plugin', 'do not chain a plugin of CNI: pods that have just started may send a little in plain before they are captured')
+    .option('--retire', 'capture nothing, and take away what agents have left on the node: rules in pods and on the node, and the plugin of CNI; for a mesh whose agents go for good', false)
     .addOption(new Option('--unknown-destinations <what>', 'what becomes of connections to addresses that the mesh does not know').choices(['pass', 'refuse']).default('pass'))
     .addOption(new Option('--access-log <how>', 'a line of JSON on stdout for each connection; errors: for those that were not let through').choices(accessLogLevels).default('errors'))
     .addOption(new Option('--log-level <level>', 'what it says of itself on stderr').choices(logLevels).default('info'))

@@ -3,8 +3,9 @@ import { systemClock, type Cancel } from '../kit/clock.ts'
 import type { UnknownDestinations } from '../model/destination.ts'
 import type { AccessLogLevel, LogLevel } from '../model/infra.ts'
 import { install } from '../model/install.ts'
-import { startAgent, type Agent } from '../node/agent.ts'
+import { startAgent, type Agent, type NodePaths } from '../node/agent.ts'
 import { dumpOf } from '../node/dump.ts'
+import { retireNode } from '../node/retire.ts'
 import { streamSink } from '../telemetry/access-log.ts'
 import { ConnectionCounters, connectionTelemetry, registerConnections } from '../telemetry/connection-counters.ts'
 import type { ConnectionTelemetry } from '../telemetry/connections.ts'
@@ -33,6 +34,7 @@ export interface AgentVerbOptions extends MemberOptions {
   readonly cniConf: string
   readonly cniBin: string
   readonly cniPlugin: boolean
+  readonly retire: boolean
   readonly unknownDestinations: UnknownDestinations
   readonly accessLog: AccessLogLevel
   readonly logLevel: LogLevel
@@ -58,7 +60,8 @@ export async function agent(options: AgentVerbOptions, io: Io): Promise<number> 
   const stop = stopSignal()
   const closers: (() => unknown)[] = []
   try {
-    return await serve(options, createLog(options.logLevel, io.say), stop.first, closers)
+    const log = createLog(options.logLevel, io.say)
+    return await (options.retire ? retire(options, log, stop.first, closers) : serve(options, log, stop.first, closers))
   } catch (error) {
     if (error instanceof Stopped) return exitCodes.fine
     io.say(`waymark agent: can not start: ${describe(error)}`)
@@ -85,9 +88,7 @@ async function serve(options: AgentVerbOptions, log: Log, stopped: Promise<void>
   const started = await startAgent({
     node, identity: { trustDomain, namespace, serviceAccount: install.agent }, clock, log: log.error, signal: giveUp.signal, unknown: options.unknownDestinations,
     telemetry: telemetryOf(options, counters, tap),
-    paths: { namespaces: options.netns, results: options.cniResults, proc: options.hostProc, host: options.hostDir,
-      ...(options.cniPlugin ? { plugin: { configurations: options.cniConf, binaries: options.cniBin, hostOnNode: options.hostDirOnNode } } : {}),
-    },
+    paths: pathsOf(options),
     join: {
       controller: options.controller, controllerId: controllerIdOf(options), tokenFile: options.tokenFile, bundleFile: options.bundleFile,
       stateDirectory: options.state, pod: options.pod,
@@ -116,6 +117,28 @@ async function serve(options: AgentVerbOptions, log: Log, stopped: Promise<void>
   await ready.remove()
   log.info('stopping: connections may end by themselves, and pods stay captured; a second signal ends it at once')
   await started.drain(options.drain * 1000)
+  return exitCodes.fine
+}
+
+function pathsOf(options: AgentVerbOptions): NodePaths {
+  const plugin = { configurations: options.cniConf, binaries: options.cniBin, hostOnNode: options.hostDirOnNode }
+  return { namespaces: options.netns, results: options.cniResults, proc: options.hostProc, host: options.hostDir, ...(options.cniPlugin ? { plugin } : {}) }
+}
+
+/** `--retire`: captures nothing, and takes away what agents have left on the node, until it is ended. */
+async function retire(options: AgentVerbOptions, log: Log, stopped: Promise<void>, closers: (() => unknown)[]): Promise<number> {
+  const ready = createReadyFile(options.readyFile, log)
+  closers.push(ready.remove)
+  let told: number | undefined
+  closers.push(await retireNode({
+    paths: pathsOf(options), clock: systemClock, graceMs: options.drain * 1000, log: log.error,
+    onLook: (left) => {
+      if (told === undefined) ready.keep()
+      if (left !== told) log.info(left === 0 ? `nothing of the mesh is left on node ${options.node}` : `pods of node ${options.node} that still have rules: ${left}`)
+      told = left
+    },
+  }))
+  await stopped
   return exitCodes.fine
 }
 

@@ -11,6 +11,7 @@ import { installPlugin, type PluginPlaces } from './cni/install.ts'
 import { openMailbox, patienceSeconds, type Mailbox } from './cni/mailbox.ts'
 import { createIdentities, type Identities } from './identities.ts'
 import { createManager, type Manager } from './manager.ts'
+import type { CapturableNetwork } from './network.ts'
 import { keepMarks } from './pods/marks.ts'
 import { watchPods } from './pods/watch.ts'
 
@@ -71,7 +72,7 @@ const answerMs = 3_000
 export async function startAgent(options: AgentOptions): Promise<Agent> {
   const { node, identity, paths, clock, log } = options
   // Here and not above: whoever only asks for the agent's types must not load native code.
-  const { openPodNetwork, openProbeRules } = await import('./native/pod-network.ts')
+  const { hasPodRules, openPodNetwork, openProbeRules } = await import('./native/pod-network.ts')
   const { originalDestination } = await import('./native/sockets.ts')
   const stopSparing = collectLess(clock)
   const marks = keepMarks(`${paths.host}/marks`)
@@ -85,9 +86,16 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   })
   const probes = openProbeRules()
   const reach = inTurn(probes.put)
+  const openPod = ({ path }: { readonly path: string }): CapturableNetwork => openPodNetwork(path, { mark: marks.of(basename(path)), proc: paths.proc })
   const manager = createManager({
     node, clock, identities, originalDestination, log, telemetry: options.telemetry, unknown: options.unknown,
-    open: ({ path }) => openPodNetwork(path, { mark: marks.of(basename(path)), proc: paths.proc }),
+    open: openPod,
+    free: async (pod) => {
+      if (!(await hasPodRules(pod.path))) return
+      // Another agent that is about to end may have connections there: what remains of the rules does nothing else.
+      const network = openPod(pod)
+      await network.relax().finally(network.close)
+    },
     letNodeReach: reach,
     nodeRulesDamaged: probes.damaged,
     report: (captures) => void joining.promise.then((member) => member.report(captures)),
@@ -124,6 +132,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     // What the plugin asks for before it is asked itself.
     mailbox.enrol(all)
     plugin?.want(all.length > 0)
+    // An agent before may have left them. Otherwise they go with the last pod that needs them.
+    if (all.length === 0 && manager.pods().length === 0) reach([]).catch((error: unknown) => log(`the node's own rules: ${error instanceof Error ? error.message : String(error)}`))
   }
   enrol(enrolledIn(snapshot))
   let cancelPoll: Cancel = () => {}

@@ -32,6 +32,7 @@ describe('createManager', () => {
   let refuse: ((sandbox: Sandbox) => Error | undefined)
   /** What is found damaged when it is next looked at, by pod; `node` for the node's own rules. */
   let damaged: Map<string, Damage>
+  let freed: string[]
   let certify: () => void
   let certified: Promise<void>
   const mesh = testMesh(trustDomain)
@@ -75,6 +76,7 @@ describe('createManager', () => {
     ;[done, reports, lines, held] = [[], [], [], []]
     refuse = () => undefined
     damaged = new Map()
+    freed = []
     const gate = Promise.withResolvers<undefined>()
     certify = () => gate.resolve(undefined)
     certified = gate.promise.then(() => {})
@@ -85,6 +87,10 @@ describe('createManager', () => {
       open: networkOf, originalDestination: () => undefined,
       letNodeReach: (addresses) => {
         done.push(reach(...addresses))
+        return Promise.resolve()
+      },
+      free: ({ name }) => {
+        freed.push(name)
         return Promise.resolve()
       },
       nodeRulesDamaged: () => Promise.resolve(takeDamage('node') !== undefined),
@@ -187,6 +193,15 @@ describe('createManager', () => {
     }
     const { rules } = manager.repairs()
     assert.ok(rules >= 6 && rules <= 12, `${rules} repairs`)
+  })
+
+  it('switches off what an earlier agent may have left in pods that are not to be captured, once, and in no others', async () => {
+    manager.see([sandbox('a'), sandbox('b'), sandbox('c')])
+    manager.configure(snapshotOf(workload('a'), workload('b', { capture: false })))
+    await settle()
+    manager.configure(snapshotOf(workload('a', { capture: false }), workload('b', { capture: false })))
+    await settle()
+    assert.deepEqual(freed, ['b'])
   })
 
   it('tells what it knows of the pods that it captures, and whom it leaves alone', async () => {

@@ -7,7 +7,7 @@ import type { ConnectionTelemetry } from '../telemetry/connections.ts'
 import type { UnknownDestinations } from '../model/destination.ts'
 import { openCapture, type Capture } from './capture.ts'
 import type { Identities } from './identities.ts'
-import { createPatience, type Patience } from './patience.ts'
+import { createLookout, createPatience, type Patience, type Repairs } from './lookout.ts'
 import { NetworkError, type CapturableNetwork, type OriginalDestination } from './network.ts'
 import { guardsOf, type PodGuards } from './traffic/guards.ts'
 import { createLoads } from './traffic/loads.ts'
@@ -34,6 +34,8 @@ export interface ManagerOptions {
   /** Opens a pod's namespace. @throws NetworkError */
   readonly open: (sandbox: Sandbox) => CapturableNetwork
   readonly originalDestination: OriginalDestination
+  /** Switches off what an agent that is gone has left in a pod that is not to be captured. Default: there is nothing. */
+  readonly free?: (sandbox: Sandbox) => Promise<void>
   /** Lets the node itself, and so the kubelet's probes, reach these addresses of captured pods whatever their rules say. */
   readonly letNodeReach: (addresses: readonly string[]) => Promise<void>
   /** Whether somebody has taken away what `letNodeReach` put in force. Default: nobody does. */
@@ -94,15 +96,6 @@ export interface Manager {
 const retryPauses = { baseMs: 500, maxMs: 30_000 } as const
 /** Reports of many pods that are captured together go as one. */
 const gatherMs = 20
-/** How often it is looked whether somebody has changed rules: how long a pod may be without them, milliseconds. */
-const lookMs = 1_000
-
-/** Counts by what it was: rules or listeners of a pod, rules of the node. */
-export interface Repairs {
-  readonly rules: number
-  readonly listeners: number
-  readonly node: number
-}
 
 interface Known {
   sandbox: Sandbox
@@ -111,6 +104,8 @@ interface Known {
   tries: number
   cancelRetry: (() => void) | undefined
   readonly patience: Patience
+  /** It was looked whether an agent before has left rules in it. */
+  freed: boolean
 }
 
 export function createManager(options: ManagerOptions): Manager {
@@ -128,9 +123,6 @@ export function createManager(options: ManagerOptions): Manager {
   let told: string | undefined
   let reporting = false
   let closing = false
-  const mended = { rules: 0, listeners: 0, node: 0 }
-  const nodePatience = createPatience(clock)
-  let cancelLook: () => void = () => {}
 
   const captures = (): readonly Capture[] => [...known.values()].flatMap(({ capture }) => capture ?? [])
   const wanted = (uid: string): boolean => workloads.get(uid)?.capture === true
@@ -196,6 +188,7 @@ export function createManager(options: ManagerOptions): Manager {
         onTrouble: (message) => log(`pod ${sandbox.namespace}/${sandbox.name}: ${message}`),
       })
       one.capture = capture
+      one.freed = true
       capture.configure(configOf(workload, undefined))
       await capture.start()
       one.problem = ''
@@ -220,6 +213,16 @@ export function createManager(options: ManagerOptions): Manager {
     })
   }
 
+  /** A pod that left the mesh while no agent ran would be refused for ever. */
+  const free = async (one: Known): Promise<void> => {
+    one.freed = true
+    try {
+      await options.free?.(one.sandbox)
+    } catch (error) {
+      log(`pod ${one.sandbox.namespace}/${one.sandbox.name}: rules that an earlier agent may have left: ${adviceOf(error)}`)
+    }
+  }
+
   /** Does for one pod what has to be done next, if anything. */
   const decide = (uid: string): void => {
     const one = known.get(uid)
@@ -227,6 +230,7 @@ export function createManager(options: ManagerOptions): Manager {
     const workload = workloads.get(uid)
     if (one.capture === undefined) {
       if (workload?.capture === true && one.cancelRetry === undefined) void begin(uid, one)
+      if (workload?.capture === false && !one.freed) void free(one)
       return
     }
     // One of which the API server knows nothing any more stays as it is until its sandbox goes.
@@ -241,45 +245,26 @@ export function createManager(options: ManagerOptions): Manager {
     })
   }
 
-  /** Puts back what somebody has taken away from one pod. */
-  const mend = async (uid: string, one: Known): Promise<void> => {
-    const { capture, patience, sandbox } = one
-    if (capture === undefined || !patience.may()) return
-    const damage = await capture.mend()
-    if (damage === undefined || one.capture !== capture) return
-    patience.mended()
-    mended[damage]++
-    log(`pod ${sandbox.namespace}/${sandbox.name}: somebody in it had changed the ${damage} of its capture; they are put in place again`)
-    if (damage === 'rules') return
-    // Rules stay: whoever connects meanwhile is refused.
-    one.capture = undefined
-    await capture.close()
-    decide(uid)
-  }
-
-  const lookAfter = async (): Promise<void> => {
-    for (const [uid, one] of [...known]) {
-      await mend(uid, one).catch((error: unknown) => {
-        one.patience.mended()
-        log(`pod ${one.sandbox.namespace}/${one.sandbox.name}: its rules could not be looked after: ${adviceOf(error)}`)
-      })
-    }
-    try {
-      if (closing || captures().length === 0 || !nodePatience.may() || (await options.nodeRulesDamaged?.()) !== true) return
-      nodePatience.mended()
-      await tellNode()
-      mended.node++
-      log('somebody had changed the node\'s own rules, by which probes pass; they are in place again')
-    } catch (error) {
-      log(`the node's own rules: ${adviceOf(error)}`)
-    }
-  }
-  const lookOn = (): void => {
-    cancelLook = clock.after(lookMs, () => void lookAfter().finally(() => {
-      if (!closing) lookOn()
-    }))
-  }
-  lookOn()
+  const lookout = createLookout({
+    clock, log, describe: adviceOf, nodeDamaged: () => options.nodeRulesDamaged?.() ?? Promise.resolve(false), mendNode: tellNode,
+    pods: () => [...known].flatMap(([uid, one]) => {
+      const { capture, sandbox, patience } = one
+      if (capture === undefined || closing) return []
+      return {
+        name: `${sandbox.namespace}/${sandbox.name}`, patience,
+        mend: async () => {
+          const damage = await capture.mend()
+          return one.capture === capture ? damage : undefined
+        },
+        // Rules stay: whoever connects meanwhile is refused.
+        beginAnew: async () => {
+          one.capture = undefined
+          await capture.close()
+          decide(uid)
+        },
+      }
+    }),
+  })
 
   const forget = (uid: string, one: Known): void => {
     known.delete(uid)
@@ -297,7 +282,7 @@ export function createManager(options: ManagerOptions): Manager {
       present.sandbox = sandbox
       return
     }
-    known.set(sandbox.uid, { sandbox, capture: undefined, problem: '', tries: 0, cancelRetry: undefined, patience: createPatience(clock) })
+    known.set(sandbox.uid, { sandbox, capture: undefined, problem: '', tries: 0, cancelRetry: undefined, patience: createPatience(clock), freed: false })
     decide(sandbox.uid)
   }
 
@@ -361,16 +346,16 @@ export function createManager(options: ManagerOptions): Manager {
       }),
     others: () =>
       [...known].flatMap(([uid, { sandbox: { namespace, name }, capture }]) => (capture === undefined && !wanted(uid) ? { uid, namespace, name, told: workloads.has(uid) } : [])),
-    repairs: () => ({ ...mended }),
+    repairs: lookout.repairs,
     drain: async (deadlineMs) => {
       closing = true
-      cancelLook()
+      lookout.close()
       for (const { cancelRetry } of known.values()) cancelRetry?.()
       await Promise.all(captures().map((capture) => capture.drain(deadlineMs)))
     },
     close: async () => {
       closing = true
-      cancelLook()
+      lookout.close()
       for (const { cancelRetry } of known.values()) cancelRetry?.()
       await Promise.all(captures().map((capture) => capture.close()))
     },

@@ -142,7 +142,12 @@ export const cases = meshCases([
       answered(await rig.pods.a.ask('use', out), 'c', pods.a.address)
       answered(await rig.pods.k.ask('ask', toC), 'c', pods.k.address)
       answered(await rig.pods.c.ask('ask', { host: services.k.address6, port: 80 }), 'k', pods.c.address6)
-      assert.deepEqual(world.agents[1].lines.slice(before).filter(({ direction }) => direction !== 'plaintext'), [])
+      await rig.pods.a.ask('shut', out)
+      await until(() => `rules stay: ${shell('ip netns exec a nft list ruleset')}`, () => shell('ip netns exec a nft list ruleset') === '')
+      // The node's own rules go with the last pod that needs them.
+      await until(() => 'the node still has rules', () => !shell('ip netns exec node1 nft list tables').includes('inet waymark'))
+      assert.match(shell('ip netns exec node2 nft list tables'), /inet waymark/)
+      assert.deepEqual(world.agents[1].lines.slice(before).map(short), ['outbound front/a → 10.96.0.4:80 mtls endpoint'])
     },
   },
 ])

@@ -4,7 +4,7 @@ import { readlinkSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { openNamespace } from '../../../src/node/native/namespace.ts'
 import { putTable } from '../../../src/node/native/netlink.ts'
-import { openPodNetwork } from '../../../src/node/native/pod-network.ts'
+import { openPodNetwork, openProbeRules } from '../../../src/node/native/pod-network.ts'
 import { attribute } from '../../../src/node/rules/netlink.ts'
 import { podTable } from '../../../src/node/rules/pod.ts'
 import { probeTable } from '../../../src/node/rules/probes.ts'
@@ -140,6 +140,25 @@ export const cases = netCases([
       assert.equal(shell(`ip netns exec scratch cat ${setting}`).trim(), '1')
       network.close()
     }),
+  },
+  {
+    name: 'the rules of a node go with the last pod that needs them, and whoever changes them is noticed once',
+    run: async () => {
+      const probes = openProbeRules()
+      const tables = (): string => shell('nft list tables')
+      await probes.put([])
+      await probes.put(['10.1.2.3', 'fd00::1'])
+      assert.match(tables(), /inet waymark/)
+      assert.equal(await probes.damaged(), false)
+      shell('nft add table inet others; nft delete table inet others')
+      assert.equal(await probes.damaged(), false)
+      shell('nft flush chain inet waymark probes')
+      assert.deepEqual([await probes.damaged(), await probes.damaged()], [true, false])
+      await probes.put([])
+      assert.doesNotMatch(tables(), /waymark/)
+      assert.equal(await probes.damaged(), false)
+      probes.close()
+    },
   },
   {
     name: 'a port of the pod that is in use, and a socket that can not be made, say so',

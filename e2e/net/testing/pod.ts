@@ -109,6 +109,10 @@ const perform: { readonly [Name in Operation]: (spec: Operations[Name]['spec']) 
     if (socket === undefined) throw new Error(`no connection ${id}`)
     return talk(socket, hello)
   },
+  shut: ({ id }) => {
+    kept.get(id)?.destroy()
+    return Promise.resolve(true)
+  },
   churn: async ({ parallel, ...target }) => {
     churning = true
     const failed: Record<string, number> = {}

@@ -12,6 +12,8 @@ export interface Operations {
   readonly open: { readonly spec: Target; readonly result: { readonly id: number } }
   /** A question on a connection that stays. */
   readonly use: { readonly spec: { readonly id: number }; readonly result: Reply }
+  /** Ends a connection that stays. */
+  readonly shut: { readonly spec: { readonly id: number }; readonly result: true }
   /** `ask` again and again, `parallel` at once, until `halt`. */
   readonly churn: { readonly spec: Target & { readonly parallel: number }; readonly result: { readonly done: number; readonly failed: Readonly<Record<string, number>> } }
   readonly halt: { readonly spec: Readonly<Record<string, never>>; readonly result: true }

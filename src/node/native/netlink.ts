@@ -47,6 +47,12 @@ export async function readTable(namespace: Namespace | undefined, table: Table):
   return hash('sha256', Buffer.concat(tableSubstance(answers).flatMap((part) => [Buffer.from(`${part.length} `), part])))
 }
 
+/** Whether there is a table of that name. */
+export async function hasTable(namespace: Namespace | undefined, name: string): Promise<boolean> {
+  for (const message of tableQuestions({ name, sets: [], chains: [] }).single) if ((await ask(namespace, protocol.netfilter, message)) === undefined) return false
+  return true
+}
+
 /** Whether what `replyRouting` puts in is there, for each of the families. */
 export async function hasRouting(namespace: Namespace, families: readonly (4 | 6)[]): Promise<boolean> {
   for (const family of families) {

@@ -7,8 +7,8 @@ import { probeTable } from '../rules/probes.ts'
 import { removeReplyRouting, replyRouting } from '../rules/routing.ts'
 import type { Table } from '../rules/table.ts'
 import { NetworkError, type CapturableNetwork } from '../network.ts'
-import { openNamespace } from './namespace.ts'
-import { changeRouting, dropTable, hasRouting, putTable, readTable, watchChanges, type ChangeWatch } from './netlink.ts'
+import { openNamespace, type Namespace } from './namespace.ts'
+import { changeRouting, dropTable, hasRouting, hasTable, putTable, readTable, watchChanges, type ChangeWatch } from './netlink.ts'
 import { bindSocket, dialSocket, isListening } from './sockets.ts'
 
 export interface PodNetworkOptions {
@@ -113,7 +113,7 @@ function letListenersMigrate(proc: string): void {
 
 /** The node's own rules, by which probes pass. */
 export interface ProbeRules {
-  /** Puts them in force for these addresses: see `probeTable`. @throws NetworkError */
+  /** Puts them in force for these addresses: see `probeTable`; for none, which is when no pod is captured any more, takes them away. @throws NetworkError */
   readonly put: (addresses: readonly string[]) => Promise<void>
   /** Whether somebody has taken them away or changed them since. @throws NetworkError */
   readonly damaged: () => Promise<boolean>
@@ -126,6 +126,11 @@ export function openProbeRules(): ProbeRules {
   let present: { readonly table: Table; readonly fingerprint: string | undefined } | undefined
   return {
     put: async (addresses) => {
+      if (addresses.length === 0) {
+        present = undefined
+        await dropNodeRules()
+        return
+      }
       watch ??= watchChanges(undefined)
       const table = probeTable(addresses)
       await putTable(undefined, table)
@@ -144,7 +149,26 @@ export function openProbeRules(): ProbeRules {
   }
 }
 
-/** Takes the node's own rules away, when the mesh leaves the node. @throws NetworkError */
-export function stopTranslatingProbes(): Promise<void> {
-  return dropTable(undefined, tableName)
+/** Takes the node's own rules away, if there are any. @throws NetworkError */
+export async function dropNodeRules(): Promise<void> {
+  if (await hasTable(undefined, tableName)) await dropTable(undefined, tableName)
+}
+
+/**
+ * Whether there are rules of an agent in the namespace at `path`, of this one or one before, whatever their state.
+ * @returns false also for one that is gone or is the node's own @throws NetworkError: EPERM
+ */
+export async function hasPodRules(path: string): Promise<boolean> {
+  let namespace: Namespace
+  try {
+    namespace = openNamespace(path)
+  } catch (error) {
+    if (error instanceof NetworkError && error.code === 'EPERM') throw error
+    return false
+  }
+  try {
+    return await hasTable(namespace, tableName)
+  } finally {
+    namespace.close()
+  }
 }
