@@ -11,6 +11,7 @@ import type { Section } from './check/report.ts'
 import { explain } from './explain.ts'
 import { plain, type Io } from './io.ts'
 import { status } from './status.ts'
+import { tap } from './tap.ts'
 import { clusterCases, clusterGoldenFolder, runCase } from './testing/cluster-cases.ts'
 import { runInProcess } from './testing/command.ts'
 import { startBare, startMesh, waitingClock, type SimulatedMesh } from './testing/mesh.ts'
@@ -112,6 +113,18 @@ describe('verbs that ask a cluster', () => {
     mesh = await startBare()
     assert.equal(await checkVerb({ pre: false, namespace, output: 'table', wait: 5 }, io, access()), 1)
     assert.equal(said.at(-1), '1 error, 0 warnings')
+  })
+
+  it('look on until they are told to stop, or for as long as they were asked to, with tap', async () => {
+    mesh = await startMesh()
+    const stop = Promise.withResolvers<undefined>()
+    const looking = tap('shop', { rate: 100, output: 'table' }, { ...io, say: (line) => {
+      said.push(line)
+      stop.resolve(undefined)
+    } }, { ...access(), stopped: stop.promise })
+    assert.equal(await looking, 0)
+    assert.equal(await tap('shop', { rate: 100, output: 'table', for: 20 }, io, { ...access(), stopped: new Promise(() => {}) }), 0)
+    assert.deepEqual(said, ['looking on at 2 processes; Ctrl-C ends it', 'looking on at 2 processes; Ctrl-C ends it'])
   })
 
   it('say applied once and then that it is there already', async () => {

@@ -16,7 +16,7 @@ describe('completion', () => {
       ['waymark', ''], ['waymark', 'tra'], ['waymark', 'check', '--o'], ['waymark', 'check', '-o', ''], ['waymark', 'translate', '--output', 'j'],
       ['waymark', 'completion', ''], ['waymark', 'help', 'conn'], ['waymark', 'run', '--host', ''],
     )
-    assert.deepEqual(verbs, ['check', 'translate', 'explain', 'status', 'config-dump', 'run', 'connect', 'controller', 'waypoint', 'agent', 'install', 'uninstall', 'ca', 'version', 'completion', 'help'])
+    assert.deepEqual(verbs, ['check', 'translate', 'explain', 'status', 'config-dump', 'tap', 'run', 'connect', 'controller', 'waypoint', 'agent', 'install', 'uninstall', 'ca', 'version', 'completion', 'help'])
     assert.deepEqual(one, ['translate'])
     assert.deepEqual(options, ['--output'])
     assert.deepEqual(formats, ['table', 'json', 'yaml'])

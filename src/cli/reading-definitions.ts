@@ -1,10 +1,14 @@
-import { Option, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
 import { install } from '../model/install.ts'
 import type { CheckVerbOptions } from './check/verb.ts'
 import type { ConfigDumpOptions } from './config-dump.ts'
 import type { ExplainVerbOptions } from './explain.ts'
 import { clusterChoice, clusterOptions, codes, examples, folder, format, sourceTrustDomain, type ProgramContext } from './options.ts'
 import type { StatusOptions } from './status.ts'
+import { tapRates } from '../telemetry/tap-page.ts'
+import { isStatusFilter, tapVerdicts } from '../telemetry/tap-filter.ts'
+import { parseDuration } from './duration.ts'
+import type { TapOptions } from './tap.ts'
 import type { TranslateVerbOptions } from './translate.ts'
 import { parseHeader, parseWorkload, seconds, several } from './usage.ts'
 
@@ -74,4 +78,34 @@ export function defineReading(program: Command, { io, onExit }: ProgramContext):
     .addHelpText('after', examples('waymark config-dump gateway/waypoint -n shop', 'waymark config-dump gateway/waypoint -n shop --diff', 'waymark config-dump controller -o json') +
       codes('0  shown; with --diff: nothing differs', '1  the pod or the cluster can not be asked; with --diff: something differs', wrongUse))
     .action(async (what: string, options: ConfigDumpOptions) => onExit(await (await import('./config-dump.ts')).configDump(what, options, io)))
+
+  defineTap(program, { io, onExit })
+}
+
+function defineTap(program: Command, { io, onExit }: ProgramContext): void {
+  clusterChoice(program.command('tap')
+    .summary('show requests and connections while they happen')
+    .description('Shows requests, as waypoints see them, and connections, as the agents of nodes do, with their verdicts while they happen, until Ctrl-C. The processes are asked by port-forwards to their admin ports, ' +
+      'and do no more for it than they are asked for: they limit the lines of each second, keep the newest for a slow reader, and say how many they dropped. A request is shown when it is answered, a connection when it opens and when it ends.')
+    .argument('<what>', 'a namespace, pod/NAME or svc/NAME'))
+    .addOption(new Option('-n, --namespace <name>', 'namespace of the pod or Service; that of the context if not given'))
+    .addOption(new Option('--only <kind>', 'requests or connections alone').choices(['requests', 'connections']))
+    .addOption(new Option('--method <method>', 'requests with this method'))
+    .addOption(new Option('--path <prefix>', 'requests whose path begins so'))
+    .addOption(new Option('--status <status>', 'requests that were answered so: 503, or 5xx').argParser(parseStatus))
+    .addOption(new Option('--source <name>', 'from this namespace, or NAMESPACE/NAME of a workload, pod or service account'))
+    .addOption(new Option('--destination <name>', 'to this namespace, or NAMESPACE/NAME of a Service, workload or pod'))
+    .addOption(new Option('--verdict <verdict>', 'what became of them; failed: allowed, but the destination could not be had').choices(tapVerdicts))
+    .addOption(new Option('--for <time>', 'end after this time: 30s, 5m').argParser(parseDuration))
+    .addOption(new Option('--max <number>', 'end after so many').argParser(seconds(1, 1_000_000, 'a whole number')))
+    .addOption(new Option('--rate <number>', 'lines a second that each process shows at most').argParser(seconds(1, tapRates.most, 'a whole number')).default(tapRates.usual))
+    .addOption(new Option('-o, --output <format>', 'how to print it; json: a line for each').choices(['table', 'json']).default('table'))
+    .addHelpText('after', examples('waymark tap shop', 'waymark tap svc/reviews -n books --status 5xx', 'waymark tap pod/till-1 -n shop --verdict denied --for 30s -o json') +
+      codes('0  ended by a signal, by --for or by --max, or there is nobody to look at any more', '1  the cluster can not be asked, there is no such thing, or no process could be looked at', wrongUse))
+    .action(async (what: string, options: TapOptions) => onExit(await (await import('./tap.ts')).tap(what, options, io)))
+}
+
+function parseStatus(text: string): string {
+  if (!isStatusFilter(text)) throw new InvalidArgumentError('Write a status or a class of them: 503, 5xx.')
+  return text
 }

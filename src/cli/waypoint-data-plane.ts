@@ -9,6 +9,7 @@ import type { Counts } from '../telemetry/counters.ts'
 import { createTelemetry } from '../telemetry/create.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { TapPoint, type TapSource } from '../telemetry/tap.ts'
 import { startTracing } from '../telemetry/tracing.ts'
 
 export interface DataPlaneOptions {
@@ -38,6 +39,8 @@ export interface DataPlane {
   readonly address: { readonly host: string; readonly port: number }
   /** In force when this returns, or, of a promise, when that is fulfilled. */
   readonly configure: (snapshot: Snapshot) => unknown
+  /** Shows what it does. */
+  readonly tap: TapSource
   /** What other threads counted. */
   readonly counts: () => Promise<readonly Counts[]>
   /** Resolves if it can not go on. */
@@ -54,18 +57,20 @@ export function startDataPlane(options: DataPlaneOptions): Promise<DataPlane> {
 async function startHere(options: DataPlaneOptions): Promise<DataPlane> {
   const { namespace, name, credentials, trustDomain, host, port, clock, accessLog, drainMs, metrics, log, snapshot } = options
   const { startWaypoint } = await import('../../waypoint/waypoint.ts')
+  const tap = new TapPoint(clock)
   const tracingFrom = tracingConfig()
   const tracing = tracingFrom === undefined ? undefined : await startTracing(tracingFrom)
   const waypoint = await startWaypoint({
     namespace, name, credentials, trustDomain, host, port, clock, limits: { drainMs }, debug: log.debug,
     telemetry: createTelemetry(namespacedName(namespace, name), {
-      metrics, tracing, accessLog: accessLog === 'none' ? undefined : streamSink(process.stdout).write, accessLogOf: accessLog === 'errors' ? 'errors' : 'all',
+      metrics, tracing, accessLog: accessLog === 'none' ? undefined : streamSink(process.stdout).write, accessLogOf: accessLog === 'errors' ? 'errors' : 'all', tap,
     }),
   })
   waypoint.configure(snapshot)
   return {
     address: waypoint.address,
     configure: waypoint.configure,
+    tap,
     counts: () => Promise.resolve([]),
     failed: new Promise(() => {}),
     drain: () => waypoint.drain(),

@@ -8,6 +8,7 @@ import { joinMesh } from '../publish/join.ts'
 import { createLog } from '../telemetry/log.ts'
 import { buildInfo, createMetrics } from '../telemetry/metrics.ts'
 import { json, probePages, serveStatus } from '../telemetry/server.ts'
+import { tapPage } from '../telemetry/tap-page.ts'
 import { describe } from './describe.ts'
 import { exitCodes, type Io } from './io.ts'
 import { controllerIdOf, type MemberOptions } from './member.ts'
@@ -55,6 +56,9 @@ export async function waypoint(options: WaypointVerbOptions, io: Io): Promise<nu
   }
 }
 
+/** Pages, and those without an end. */
+type PagesOf = Parameters<typeof serveStatus> extends [unknown, ...infer Rest] ? Rest : never
+
 /** A signal came before there was anything to drain. */
 class Stopped extends Error {}
 
@@ -68,11 +72,11 @@ async function serve(options: WaypointVerbOptions, io: Io, stopped: Promise<void
   const configured = readiness.register('configuration', 'no controller has answered yet, and none is kept from before')
   const started: { plane?: DataPlane } = {}
   const metrics = createMetrics(clock.now, { process: true, others: () => started.plane?.counts() ?? Promise.resolve([]) })
-  const open = async (what: string, choice: PortChoice, at: string, option: string, pages: Parameters<typeof serveStatus>[1]): Promise<void> => {
+  const open = async (what: string, choice: PortChoice, at: string, option: string, ...pages: PagesOf): Promise<void> => {
     const port = portOf(choice)
     if (port === undefined) return
     // Probes and scrapes come by the pod's or a Service's name; the admin pages stay on loopback, under its own names.
-    const server = await listening(what, `port ${port}`, option, () => serveStatus({ host: at, port, anyName: option !== '--admin-port' }, pages))
+    const server = await listening(what, `port ${port}`, option, () => serveStatus({ host: at, port, anyName: option !== '--admin-port' }, ...pages))
     closers.push(server.close)
   }
   // Open before anything else: a pod that waits for a controller must be able to say so.
@@ -118,7 +122,7 @@ async function serve(options: WaypointVerbOptions, io: Io, stopped: Promise<void
   await open('admin', options.adminPort, '127.0.0.1', '--admin-port', {
     '/snapshot': () => json(Object.fromEntries(snapshot)),
     '/controller': () => json({ connected: member.connected(), staleMs: member.staleMs(), source: member.source() }),
-  })
+  }, { '/tap': tapPage(plane.tap, clock, `waypoint ${pod}`) })
   log.info(`waypoint ${key} on ${plane.address.host}:${plane.address.port}${options.workers > 1 ? `, ${options.workers} workers` : ''}`)
   const failure = await Promise.race([stopped, plane.failed])
   if (failure !== undefined) log.error(`waymark waypoint: can not go on: ${failure.message}`)

@@ -49,6 +49,31 @@ describe('ports of pods', () => {
     assert.equal(text.length, long.length)
   })
 
+  it('give lines as they come, and let the connection go when nobody wants more', async () => {
+    const closed = Promise.withResolvers<undefined>()
+    const ports = await start((forwarded, data) => {
+      if (!data.toString().includes('/tap?a=b')) return
+      forwarded.send('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n')
+      for (const part of ['on', 'e\ntwo\nth', 'ree\n']) forwarded.send(`${part.length.toString(16)}\r\n${part}\r\n`)
+      forwarded.onClose(() => closed.resolve(undefined))
+    })
+    const stop = new AbortController()
+    const lines: string[] = []
+    for await (const line of ports.lines(pod, 15000, '/tap?a=b', stop.signal)) {
+      lines.push(line)
+      if (lines.length === 3) stop.abort()
+    }
+    assert.deepEqual(lines, ['one', 'two', 'three'])
+    await closed.promise
+  })
+
+  it('say what a process answers that has no lines to give', async () => {
+    const ports = await start(answer('HTTP/1.1 503 Service Unavailable\r\ncontent-length: 7\r\n\r\n4 are\n\n'))
+    await assert.rejects(async () => {
+      for await (const line of ports.lines(pod, 15000, '/tap', new AbortController().signal)) assert.fail(line)
+    }, /GET \/tap of port 15000 of pod shop\/waypoint-1: 503 4 are/)
+  })
+
   it('say with its status that the API server does not allow it, or that there is no such pod', async () => {
     for (const status of [403, 404]) {
       const ports = await start(() => {}, () => status)

@@ -26,11 +26,18 @@ export interface PodPorts {
    * @throws {KubeError} with the API server's status if it does not let us, 0 if nothing answers; whatever the page says is an answer
    */
   readonly get: (pod: PodName, port: number, path: string, timeoutMs?: number) => Promise<PodPage>
+  /**
+   * GET of a page that does not end: its lines as they come, without their ends, until the process ends it or `signal` does.
+   * @throws {KubeError} as `get`, and if the page is refused or breaks off
+   */
+  readonly lines: (pod: PodName, port: number, path: string, signal: AbortSignal) => AsyncIterable<string>
 }
 
 const defaultTimeoutMs = 10_000
 /** The greatest page that is read, bytes: a snapshot of a very large cluster. */
 const maxBytes = 512 * 1024 * 1024
+/** The longest line of a page without an end, characters. */
+const longestLine = 1024 * 1024
 
 /** @param load reads the kubeconfig; once for each page, for tokens end */
 export function createPodPorts(load: () => KubeConfig): PodPorts {
@@ -45,7 +52,41 @@ export function createPodPorts(load: () => KubeConfig): PodPorts {
         stream.destroy()
       }
     },
+    lines: async function* (pod, port, path, signal) {
+      const what = `GET ${path.replace(/\?.*/, '')} of port ${port} of pod ${pod.namespace}/${pod.name}`
+      const opening = new AbortController()
+      const timer = setTimeout(() => opening.abort(), defaultTimeoutMs)
+      const abort = AbortSignal.any([signal, opening.signal])
+      try {
+        const stream = await openPort(load(), pod, port, what, abort)
+        try {
+          yield* readLines(await getAnswer(stream, port, path, abort), what, () => clearTimeout(timer))
+        } finally {
+          stream.destroy()
+        }
+      } catch (error) {
+        if (signal.aborted) return
+        throw error instanceof KubeError ? error : failed(error, what, opening.signal)
+      } finally {
+        clearTimeout(timer)
+      }
+    },
   }
+}
+
+async function* readLines(answer: IncomingMessage, what: string, onHead: () => void): AsyncGenerator<string, void, undefined> {
+  let rest = ''
+  const isGood = answer.statusCode === 200
+  if (isGood) onHead()
+  for await (const chunk of answer.setEncoding('utf8') as AsyncIterable<string>) {
+    rest += chunk
+    if (rest.length > longestLine) throw new KubeError(0, '', `${what}: a line is too long`)
+    if (!isGood) continue
+    const lines = rest.split('\n')
+    rest = lines.pop() ?? ''
+    yield* lines
+  }
+  if (!isGood) throw new KubeError(0, '', `${what}: ${answer.statusCode ?? 0} ${rest.trim()}`)
 }
 
 /** The part of the library's web socket that is used here; its own types are those of a package that it does not bring. */
@@ -100,13 +141,7 @@ function refusal(error: unknown, what: string): KubeError {
 
 async function getPage(stream: Duplex, port: number, path: string, what: string, abort: AbortSignal): Promise<PodPage> {
   try {
-    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-      // The admin pages answer only to their own names.
-      const sent = request({ host: '127.0.0.1', port, path, signal: abort, createConnection: () => stream, headers: { connection: 'close' } }, resolve)
-      sent.on('error', reject)
-      stream.once('error', reject)
-      sent.end()
-    })
+    const answer = await getAnswer(stream, port, path, abort)
     const chunks: Buffer[] = []
     let size = 0
     for await (const chunk of answer as AsyncIterable<Buffer>) {
@@ -116,7 +151,20 @@ async function getPage(stream: Duplex, port: number, path: string, what: string,
     }
     return { status: answer.statusCode ?? 0, text: Buffer.concat(chunks).toString() }
   } catch (error) {
-    if (error instanceof KubeError) throw error
-    throw new KubeError(0, '', `${what}: ${abort.aborted ? 'no answer in time' : error instanceof Error ? error.message : String(error)}`, undefined, { cause: error })
+    throw error instanceof KubeError ? error : failed(error, what, abort)
   }
+}
+
+function getAnswer(stream: Duplex, port: number, path: string, abort: AbortSignal): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    // The admin pages answer only to their own names.
+    const sent = request({ host: '127.0.0.1', port, path, signal: abort, createConnection: () => stream, headers: { connection: 'close' } }, resolve)
+    sent.on('error', reject)
+    stream.once('error', reject)
+    sent.end()
+  })
+}
+
+function failed(error: unknown, what: string, abort: AbortSignal): KubeError {
+  return new KubeError(0, '', `${what}: ${abort.aborted ? 'no answer in time' : error instanceof Error ? error.message : String(error)}`, undefined, { cause: error })
 }

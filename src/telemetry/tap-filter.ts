@@ -14,9 +14,12 @@ export interface TapFilter {
   readonly service?: string | undefined
   /** `namespace/name` of a pod that is one of the ends. */
   readonly pod?: string | undefined
-  /** With `pod`, by which waypoints know it: its addresses, and its SPIFFE id, which it may share with others. */
+  /**
+   * With `pod`, by which waypoints know it: its addresses, and `namespace/name` of its service account, which it may share with others. With
+   * `service`, addresses of its endpoints.
+   */
   readonly addresses?: readonly string[] | undefined
-  readonly identity?: string | undefined
+  readonly account?: string | undefined
   /** Upper case. */
   readonly method?: string | undefined
   readonly path?: string | undefined
@@ -30,7 +33,7 @@ export interface TapFilter {
 
 export const tapVerdicts = ['allowed', 'denied', 'refused', 'failed', 'audited'] as const
 const kinds = ['request', 'connection'] as const
-const texts = ['namespace', 'service', 'pod', 'identity', 'method', 'path', 'status', 'source', 'destination'] as const
+const texts = ['namespace', 'service', 'pod', 'account', 'method', 'path', 'status', 'source', 'destination'] as const
 
 /** Writes a filter as a query. */
 export function encodeTapFilter(filter: TapFilter): URLSearchParams {
@@ -89,7 +92,7 @@ export function fitsExchange(filter: TapFilter, record: ExchangeRecord): boolean
   if (namespace !== undefined && namespace !== record.namespace && namespace !== sourceNamespace) return false
   if (source !== undefined && !fitsName(source, sourceNamespace, account)) return false
   if (destination !== undefined && !fitsName(destination, record.namespace, record.service)) return false
-  return pod === undefined || record.source === filter.identity || filter.addresses?.includes(hostOf(record.endpoint)) === true
+  return pod === undefined || filter.account === `${sourceNamespace}/${account}` || filter.addresses?.includes(hostOf(record.endpoint)) === true
 }
 
 /** Whether somebody wants to see this captured connection. What is said of requests, a connection is not. */

@@ -33,7 +33,7 @@ describe('a filter of the tap', () => {
     [{ service: 'books/reviews' }, {}, true], [{ service: 'books/other' }, {}, false],
     [{ source: 'shop' }, {}, true], [{ source: 'shop/till' }, {}, true], [{ source: 'books' }, {}, false],
     [{ destination: 'books/reviews' }, {}, true], [{ destination: 'shop' }, {}, false],
-    [{ pod: 'books/r-1', addresses: ['10.0.0.1'] }, {}, true], [{ pod: 'shop/till-1', identity: 'spiffe://td/ns/shop/sa/till' }, {}, true], [{ pod: 'books/r-2', addresses: ['10.0.0.2'] }, {}, false],
+    [{ pod: 'books/r-1', addresses: ['10.0.0.1'] }, {}, true], [{ pod: 'shop/till-1', account: 'shop/till' }, {}, true], [{ pod: 'books/r-2', addresses: ['10.0.0.2'] }, {}, false],
     [{ verdict: 'allowed' }, { status: 500 }, true], [{ verdict: 'denied' }, { reason: 'denied' }, true],
     [{ verdict: 'refused' }, { reason: 'no-route', tries: 0 }, true], [{ verdict: 'failed' }, { reason: 'connect-failure' }, true], [{ verdict: 'audited' }, { audit: ['books/watch'] }, true], [{ verdict: 'audited' }, {}, false],
   ]
@@ -117,7 +117,8 @@ describe('the tap of a process', () => {
   afterEach(() => server.close())
   const open = (query: string): Promise<IncomingMessage> => new Promise((resolve, reject) => get({ host: '127.0.0.1', port: server.address.port, path: `/tap${query}`, agent: false }, resolve).on('error', reject))
   const until = async (true_: () => boolean): Promise<void> => {
-    while (!true_()) await new Promise((resolve) => setTimeout(resolve, 5))
+    for (let turn = 0; turn < 2_000 && !true_(); turn++) await new Promise((resolve) => setTimeout(resolve, 5))
+    assert.ok(true_())
   }
 
   it('shows requests and connections as they are logged, to whoever looks on, and knows when nobody does any more', async () => {

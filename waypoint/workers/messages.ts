@@ -4,6 +4,7 @@ import type { Entry, EntryKey } from '../../src/model/entries.ts'
 import { apply, type Delta, type Snapshot } from '../../src/model/snapshot.ts'
 import type { TracingConfig } from '../../src/telemetry/config.ts'
 import type { Counts } from '../../src/telemetry/counters.ts'
+import type { FromTap, ToTap } from '../../src/telemetry/tap-relay.ts'
 import type { WaypointLimits } from '../serve/limits.ts'
 
 /** What a thread that serves is started with. */
@@ -36,6 +37,7 @@ export type ToThread =
   /** Asks for the counts; the answer is a sign of life as well. */
   | { readonly type: 'count' }
   | { readonly type: 'drain'; readonly deadlineMs: number | undefined }
+  | ToTap
 
 /** What a thread that serves says. */
 export type FromThread =
@@ -45,6 +47,7 @@ export type FromThread =
   | { readonly type: 'refused'; readonly generation: number; readonly message: string }
   | { readonly type: 'counts'; readonly counts: Counts }
   | { readonly type: 'debug'; readonly line: string }
+  | FromTap
   /** The last word: nothing is in flight any more, and everything that was to be written is. */
   | { readonly type: 'drained' }
 

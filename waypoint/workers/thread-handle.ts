@@ -1,6 +1,7 @@
 import { getHeapStatistics } from 'node:v8'
 import { Worker } from 'node:worker_threads'
 import type { Counts } from '../../src/telemetry/counters.ts'
+import type { FromTap } from '../../src/telemetry/tap-relay.ts'
 import type { FromThread, ThreadStart, ToThread } from './messages.ts'
 // For its place beside this file, and so that whatever compiles this file compiles that one.
 import type {} from './thread.ts'
@@ -11,6 +12,7 @@ export interface ThreadEvents {
   readonly configured: (generation: number) => void
   readonly refused: (generation: number, message: string) => void
   readonly debug: (line: string) => void
+  readonly tapped: (message: FromTap) => void
   /** It is gone, for whatever reason. */
   readonly ended: (error: Error | undefined) => void
 }
@@ -76,6 +78,9 @@ export function startThread(slot: number, start: ThreadStart, nowMs: () => numbe
         return
       case 'debug':
         events.debug(message.line)
+        return
+      case 'tapped':
+        events.tapped(message)
         return
       case 'drained':
         // Whatever it said before comes through all the same.

@@ -5,6 +5,8 @@ import { namespacedName } from '../../src/model/refs.ts'
 import { streamSink } from '../../src/telemetry/access-log.ts'
 import { Counters } from '../../src/telemetry/counters.ts'
 import { createTelemetry } from '../../src/telemetry/create.ts'
+import { answerTaps } from '../../src/telemetry/tap-relay.ts'
+import { TapPoint } from '../../src/telemetry/tap.ts'
 import { startTracing } from '../../src/telemetry/tracing.ts'
 import { startWaypoint } from '../waypoint.ts'
 import { applyEncoded, type FromThread, type ThreadStart, type ToThread } from './messages.ts'
@@ -19,11 +21,13 @@ async function serve(port: MessagePort, start: ThreadStart): Promise<void> {
   const credentials = credentialsFrom(start.credentials)
   const counters = new Counters(namespacedName(namespace, name))
   const tracing = start.tracing === undefined ? undefined : await startTracing(start.tracing)
+  const tap = new TapPoint(systemClock)
+  const answerTap = answerTaps(tap, say)
   const sink = accessLog === 'none' ? undefined : streamSink(process.stdout)
   const waypoint = await startWaypoint({
     namespace, name, credentials, trustDomain, host, port: start.port, reusePort: true, clock: systemClock, limits,
     telemetry: createTelemetry(counters.waypoint, {
-      metrics: { forWaypoint: () => counters }, tracing, accessLog: sink?.write, accessLogOf: accessLog === 'errors' ? 'errors' : 'all',
+      metrics: { forWaypoint: () => counters }, tracing, accessLog: sink?.write, accessLogOf: accessLog === 'errors' ? 'errors' : 'all', tap,
     }),
     debug: start.debug ? (line) => say({ type: 'debug', line }) : undefined,
   })
@@ -61,6 +65,10 @@ async function serve(port: MessagePort, start: ThreadStart): Promise<void> {
         return
       case 'count':
         say({ type: 'counts', counts: counters.counts() })
+        return
+      case 'tap':
+      case 'untap':
+        answerTap(message)
         return
       case 'drain':
         void drain(message.deadlineMs)

@@ -99,6 +99,22 @@ describe('a waypoint in several threads', function () {
     assert.deepEqual(shown.map((line) => line.split(' ').at(-1)), [String(many)])
   })
 
+  it('shows what all of them do to whoever looks on, also one that took the place of another', async () => {
+    const workers = await start([reviews, endpoints('shop', 'reviews', await backend((_request, response) => response.end('a')))])
+    const seen: string[] = []
+    const stop = workers.tap.subscribe({ filter: { service: 'shop/reviews' }, rate: 1_000 }, { write: (more) => void seen.push(...more), ready: () => true })
+    await Promise.all(Array.from({ length: many }, () => ask(client(), workers)))
+    await until('each request is shown', () => seen.length === many)
+    assert.equal((JSON.parse(seen[0] ?? '{}') as { verdict: string }).verdict, 'allowed')
+    await threads[0]?.terminate()
+    await until('another has its place', () => lines.some((line) => line.includes('serves again')))
+    await Promise.all(Array.from({ length: many }, () => ask(client(), workers)))
+    await until('each request is shown again', () => seen.length === 2 * many)
+    stop()
+    await Promise.all(Array.from({ length: many }, () => ask(client(), workers)))
+    assert.equal(seen.length, 2 * many)
+  })
+
   it('has a change in force in all of them once it says so', async () => {
     const [a, b] = [await backend((_request, response) => response.end('a')), await backend((_request, response) => response.end('b'))]
     const config = (target: string): Entry[] => [

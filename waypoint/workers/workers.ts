@@ -8,6 +8,8 @@ import { delta, isEmpty, type Snapshot } from '../../src/model/snapshot.ts'
 import type { TracingConfig } from '../../src/telemetry/config.ts'
 import { withoutState, type Counts } from '../../src/telemetry/counters.ts'
 import type { Log } from '../../src/telemetry/log.ts'
+import type { TapSource } from '../../src/telemetry/tap.ts'
+import { TapRelay } from '../../src/telemetry/tap-relay.ts'
 import { defaultLimits, type WaypointLimits } from '../serve/limits.ts'
 import { encodeDelta, everythingIn, type ToThread } from './messages.ts'
 import { reservePort } from './port.ts'
@@ -59,6 +61,8 @@ export interface Workers {
   /** What the threads counted, those that are gone included. A thread that does not answer in time is shown as it was last. */
   readonly counts: () => Promise<readonly Counts[]>
   readonly states: () => readonly WorkerState[]
+  /** Shows what the threads do. */
+  readonly tap: TapSource
   /** Threads that ended and were not meant to. */
   readonly crashes: () => number
   /** Resolves with the reason when threads end so often that no more are started. What still runs serves on. */
@@ -119,6 +123,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   const tell = (message: ToThread): void => {
     for (const thread of threads.values()) thread.send(message)
   }
+  const tap = new TapRelay(clock, tell)
   /** Threads that are to come have the newest configuration from the start; those that began with an older one are waited for. */
   const settle = (): void => {
     const running = threads.size === 0 ? 0 : Math.min(...[...threads.values()].map((thread) => thread.running()))
@@ -144,6 +149,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
         credentials: complete(credentials.current()), configuration: encodeDelta(everythingIn(snapshot)), generation,
       }, clock.now, {
         listening: (address) => {
+          for (const message of tap.present()) threads.get(slot)?.send(message)
           listening()
           resolve(address)
         },
@@ -153,6 +159,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
           waiting = waiting.filter((each) => each.generation !== refused)
           for (const each of those) each.reject(new Error(message))
         },
+        tapped: tap.receive,
         debug: (line) => log.debug?.(`worker ${slot}: ${line}`),
         ended: (error) => {
           threads.delete(slot)
@@ -248,6 +255,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
       return [...gone, ...[...threads.values()].map((thread) => thread.counts()).filter((counts) => counts !== undefined)]
     },
     states: () => [...threads].map(([worker, thread]) => ({ worker, busySeconds: thread.busyMs() / 1000 })),
+    tap,
     crashes: () => crashes,
     failed: failed.promise,
     drain: async (deadlineMs = drainMs) => {

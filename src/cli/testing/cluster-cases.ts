@@ -10,6 +10,7 @@ import type { AgentDump } from '../../node/dump.ts'
 import { explain } from '../explain.ts'
 import type { Io } from '../io.ts'
 import { status } from '../status.ts'
+import { tap, type TapOptions } from '../tap.ts'
 import { versions } from '../version.ts'
 import { waypointApply, waypointDelete, waypointList, type WaypointApplyOptions } from '../waypoints.ts'
 import { addAgents, addWaypoint, agentMetrics, caInfo, controllerMetrics, controllers, putCa, putMember, startBare, startMesh, startMs, waitingClock, waypointMetrics, type SimulatedMesh } from './mesh.ts'
@@ -37,6 +38,11 @@ const apply = (options: Partial<WaypointApplyOptions> = {}, place?: string): Clu
 const remove = (name: string, wait = false): ClusterCase['run'] => (mesh, io) => waypointDelete(name, { wait, timeout: 5 }, io, access(mesh))
 const dump = (what: string, options: Partial<ConfigDumpOptions> = {}): ClusterCase['run'] => (mesh, io) => configDump(what, { diff: false, output: 'yaml', ...options }, io, access(mesh))
 const agents = (options: Partial<AgentDumpOptions> = {}): ClusterCase['run'] => (mesh, io) => agentDump({ namespace, output: 'table', ...options }, io, access(mesh))
+const look = (what: string, options: Partial<TapOptions> = {}): ClusterCase['run'] => async (mesh, io) => {
+  const code = await tap(what, { rate: 100, output: 'table', ...options }, io, { ...access(mesh), stopped: new Promise(() => {}) })
+  for (const each of mesh.asked.filter((page) => page.includes('/tap')).sort()) io.say(`asked ${each}`)
+  return code
+}
 const withAgents = async (): Promise<SimulatedMesh> => {
   const mesh = await startMesh()
   addAgents(mesh)
@@ -71,6 +77,29 @@ const ownDefinitions = (): readonly KubeObject[] =>
 function viewerOnly({ server, says }: SimulatedMesh): void {
   server.forbid(({ group, verb }) => verb !== 'create' && (/gateway|coordination|rbac|apiextensions/.test(group)))
   for (const name of [...controllers, 'waypoint-1', 'waypoint-2']) says.set(name, { '/metrics': refused, '/subscribers': refused })
+}
+
+/** What two processes show; the others have nothing to show. */
+function tapped({ says }: SimulatedMesh): void {
+  const time = '2026-01-02T03:04:05.678Z'
+  const id = (account: string): string => `spiffe://cluster.local/ns/${account.replace('/', '/sa/')}`
+  const request = { kind: 'request', verdict: 'allowed', time, waypoint: 'shop/waypoint', protocol: 'http1', method: 'GET', path: '/items?a=1', status: 200, duration_ms: 3.456, bytes_in: 0, bytes_out: 1234, source: id('shop/till'), destination: 'shop/cart:80' }
+  const connection = { kind: 'connection', event: 'ended', verdict: 'allowed', time, node: 'node-2', direction: 'outbound', transport: 'mtls', via: 'waypoint', source: 'shop/till-1', source_id: id('shop/till'), destination: 'shop/cart', destination_address: '10.96.1.2:80', service: 'shop/cart', ended: 'clean', duration_ms: 65_432, bytes_in: 2_000_000, bytes_out: 20_000_000 }
+  const lines: Readonly<Record<string, readonly object[]>> = {
+    'waypoint-1': [
+      { ...request, route: 'HTTPRoute shop/cart', rule: 0, endpoint: '10.2.7.9:8080' },
+      { ...request, verdict: 'denied', status: 403, reason: 'denied', policy: 'shop/readers', source: id('club/reader'), detail: 'nobody else \u001b[2J' },
+      { ...request, verdict: 'refused', protocol: 'grpc', method: 'POST', path: '/shop.Cart/Add', status: 200, grpc_status: 12, reason: 'no-route' },
+      { ...request, kind: 'connection', protocol: 'tcp', method: undefined, path: undefined, status: 0, audit: ['shop/watch'] },
+    ],
+    'waymark-agent-2': [
+      { ...connection, event: 'opened', duration_ms: 0, bytes_in: 0, bytes_out: 0, ended: undefined }, connection,
+      { ...connection, verdict: 'failed', reason: 'connect-failure', ended: undefined, duration_ms: 5_000, bytes_in: 0, bytes_out: 0 },
+      { ...connection, direction: 'plaintext', transport: 'plain', via: undefined, source: undefined, source_id: undefined, source_address: '10.9.9.9:1', verdict: 'refused', reason: 'plaintext-refused', service: undefined, destination: 'shop/till-1', ended: undefined },
+      { kind: 'dropped', count: 7 },
+    ],
+  }
+  for (const name of ['waypoint-1', 'waypoint-2', 'waymark-agent-1', 'waymark-agent-2']) says.set(name, { '/tap': page((lines[name] ?? []).map((each) => `${JSON.stringify(each)}\n`).join('')) })
 }
 
 /** One agent that is cut off and could not capture its pod, and metrics of connections in plain from the other. */
@@ -332,6 +361,13 @@ const cases: readonly ClusterCase[] = [
   { file: 'dump-stranger.txt', start: startMesh, run: dump('till'), arrange: ({ server }) => server.put({ apiVersion: 'v1', kind: 'Pod', metadata: { namespace: 'shop', name: 'till' }, spec: {} }) },
   { file: 'dump-no-pod.txt', start: startMesh, run: dump('controller'), arrange: (mesh) => controllers.forEach((name) => mesh.edit('Pod', namespace, name, notReady())) },
   { file: 'dump-refused.txt', start: startMesh, run: dump('waypoint-1'), arrange: ({ says }) => says.set('waypoint-1', { '/snapshot': refused }) },
+  { file: 'tap.txt', start: withAgents, run: look('shop'), arrange: tapped },
+  { file: 'tap.jsonl', start: withAgents, run: look('svc/cart', { output: 'json', max: 2 }), arrange: tapped },
+  { file: 'tap-pod.txt', start: withAgents, run: look('pod/till-1', { verdict: 'denied', only: 'connections' }), arrange: tapped },
+  { file: 'tap-refused.txt', start: startMesh, run: look('shop'), arrange: ({ says }) => { for (const at of [1, 2]) says.set(`waypoint-${at}`, { '/tap': refused }) } },
+  { file: 'tap-nowhere.txt', start: startMesh, run: look('nowhere') },
+  { file: 'tap-no-pod.txt', start: startMesh, run: look('pod/other') },
+  { file: 'tap-nobody.txt', start: bare, run: look('shop'), arrange: ({ server }) => server.put(labelled('shop', {})) },
   { file: 'status-agents.txt', start: withAgents, run: show() },
   { file: 'status-agents.json', start: withAgents, run: show('json') },
   { file: 'status-agents-troubled.txt', start: withAgents, run: show(), arrange: troubleAgents },

@@ -44,7 +44,7 @@ export function waitingClock(): Clock {
 }
 
 /** What a pod of the simulated mesh says of itself, in place of what it says by default. */
-export type Says = Partial<Record<'/metrics' | '/subscribers' | '/readyz' | '/snapshot' | '/dump', PodPage | KubeError>>
+export type Says = Partial<Record<'/metrics' | '/subscribers' | '/readyz' | '/snapshot' | '/dump' | '/tap', PodPage | KubeError>>
 
 /** A cluster with the mesh in it, as the API server and the pods tell it: no process of it runs. */
 export interface SimulatedMesh {
@@ -87,6 +87,15 @@ export async function startBare(channel: Channel | 'none' = 'experimental'): Pro
       get: async (pod, port, path) => {
         asked.push(`${pod.namespace}/${pod.name} ${path}`)
         return answerOf(mesh, pod, port, path)
+      },
+      lines: async function* (pod, port, path, signal) {
+        asked.push(`${pod.namespace}/${pod.name} ${path}`)
+        const told = says.get(pod.name)?.['/tap']
+        if (told instanceof KubeError) throw told
+        if (port !== ports.admin) throw new KubeError(0, '', 'socket hang up')
+        yield JSON.stringify({ kind: 'tapping', process: pod.name })
+        yield* (told?.text ?? '').split('\n')
+        if (told === undefined) await new Promise((resolve) => signal.addEventListener('abort', resolve))
       },
     },
     settle: () => settle(server),

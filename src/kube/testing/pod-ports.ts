@@ -12,6 +12,8 @@ export interface Forwarded {
   readonly complain: (text: string) => void
   /** Ends it. */
   readonly close: () => void
+  /** Told when the client has ended it. */
+  readonly onClose: (listener: () => void) => void
 }
 
 /** The part of an API server that forwards ports, by web socket. */
@@ -37,11 +39,13 @@ export async function startForwardServer(onData: (forwarded: Forwarded, data: Bu
     socket.write(`HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-accept: ${accept}\r\nsec-websocket-protocol: v4.channel.k8s.io\r\n\r\n`)
     const port = Buffer.alloc(2)
     port.writeUInt16LE(Number(new URL(request.url ?? '/', 'http://server').searchParams.get('ports')))
+    const onClose: (() => void)[] = []
     const forwarded: Forwarded = {
       request,
       send: (data) => void socket.write(frame(Buffer.concat([Buffer.of(0), Buffer.from(data)]))),
       complain: (text) => void socket.write(frame(Buffer.concat([Buffer.of(1), Buffer.from(text)]))),
       close: () => void socket.end(Buffer.of(0x88, 0)),
+      onClose: (listener) => void onClose.push(listener),
     }
     // Each channel begins with the number of its port. Source: Kubernetes, k8s.io/kubelet portforward over web sockets.
     for (const channel of [0, 1]) socket.write(frame(Buffer.concat([Buffer.of(channel), port])))
@@ -50,6 +54,7 @@ export async function startForwardServer(onData: (forwarded: Forwarded, data: Bu
       rest = Buffer.concat([rest, chunk])
       for (let next = readFrame(rest); next !== undefined; next = readFrame(rest)) {
         rest = rest.subarray(next.length)
+        if (next.opcode === 8) for (const listener of onClose.splice(0)) listener()
         if (next.opcode === 2 && next.payload[0] === 0) onData(forwarded, next.payload.subarray(1))
       }
     })
@@ -87,7 +92,7 @@ function frame(payload: Buffer): Buffer {
 
 /** The first frame of what a client sent, which is masked and here always short; undefined: it is not all there yet. */
 function readFrame(bytes: Buffer): { readonly opcode: number; readonly payload: Buffer; readonly length: number } | undefined {
-  if (bytes.length < 8) return undefined
+  if (bytes.length < 6) return undefined
   const short = (bytes[1] ?? 0) & 0x7f
   const at = short === 126 ? 4 : 2
   const size = short === 126 ? bytes.readUInt16BE(2) : short
