@@ -28,7 +28,7 @@ const payload = (base: number, offset: number, length: number): Buffer =>
   expression('payload', attribute(1, register), attribute(2, be32(base)), attribute(3, be32(offset)), attribute(4, be32(length)))
 const inNetworkHeader = 1
 const inTransportHeader = 2
-const metaKey = { mark: 3, inputName: 6, family: 15, protocol: 16 } as const
+const metaKey = { mark: 3, inputName: 6, user: 10, family: 15, protocol: 16 } as const
 
 const familyIs = (family: number): readonly Buffer[] => [meta(metaKey.family), compare(Buffer.from([family]))]
 const protocolIs = (protocol: number): readonly Buffer[] => [meta(metaKey.protocol), compare(Buffer.from([protocol]))]
@@ -82,6 +82,9 @@ export const isLocal = (side: 'saddr' | 'daddr'): Statement => ({
   text: `fib ${side} type local`,
   expressions: [expression('fib', attribute(3, be32(side === 'saddr' ? 1 : 2)), attribute(2, be32(3)), attribute(1, register)), compare(host32(2))],
 })
+
+/** Sent by a process of this node that runs as user 0. */
+export const byRoot: Statement = { text: 'meta skuid 0', expressions: [meta(metaKey.user), compare(host32(0))] }
 
 /** TCP to `port`. */
 export const tcpTo = (port: number): Statement => ({
