@@ -9,7 +9,7 @@ export function spoken(path: string, headers: readonly string[] = [], method = '
 }
 
 /** It, straight to an address. */
-function to(host: string, port: number, path = '/public', headers: readonly string[] = [], method = 'GET'): Attempt {
+export function to(host: string, port: number, path = '/public', headers: readonly string[] = [], method = 'GET'): Attempt {
   return { host, port, say: { kind: 'plain', text: spoken(path, headers, method) } }
 }
 
@@ -34,6 +34,8 @@ export const inPlain: readonly Row[] = [
   { name: 'a stranger by a NodePort of another node', by: 'far', attempt: ({ nodeIp, nodePort }) => to(nodeIp.worker, nodePort), refused: cut },
   { name: 'the network of another node, to an L7-protected pod', by: 'host', attempt: ({ ip }) => to(ip.v1, 8080), refused: cut },
   { name: 'the network of another node, to a strict pod', by: 'farHost', attempt: ({ ip }) => to(ip.plot, 8080), refused: cut },
+  { name: 'the network of the same node, as another user than root, to a strict pod', by: 'host', attempt: ({ ip }) => to(ip.plot, 8080), refused: cut },
+  { name: '… to an L7-protected pod', by: 'farHost', attempt: ({ ip }) => to(ip.v1, 8080), refused: cut },
   { name: 'in plain to the application\'s port of a strict pod, from the same node', by: 'stranger', attempt: ({ ip }) => to(ip.plot, 8080), refused: cut },
   { name: '… from another node', by: 'far', attempt: ({ ip }) => to(ip.plot, 8080), refused: cut },
   { name: 'in plain to the Service of a strict pod', by: 'far', attempt: ({ context }) => to(`plot.${context.namespace('garden')}.svc`, 80), refused: cut },
