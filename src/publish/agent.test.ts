@@ -40,6 +40,29 @@ describe("a node's agent", () => {
     await assert.rejects(member.signFor('spiffe://x', publicKeyPem))
   })
 
+  it('asks for four certificates of its pods at a time, while the API server thinks', async () => {
+    const waiting: (() => void)[] = []
+    let asked = 0
+    await plane.start({
+      publisher: started.publisher, mayActFor: () => true,
+      reviewToken: async () => {
+        // The first one is for its own certificate.
+        if (++asked > 1) await new Promise<void>((resolve) => waiting.push(resolve))
+        return { identity: agent }
+      },
+    })
+    await started.server.close(50)
+    const member = await join()
+    const all = Promise.all(Array.from({ length: 10 }, () => member.signFor(till, publicKeyPem)))
+    await until('four are being judged', () => waiting.length === 4)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    assert.equal(asked, 5)
+    const release = setInterval(() => waiting.splice(0).forEach((go) => go()), 5)
+    assert.equal((await all).length, 10)
+    clearInterval(release)
+    assert.equal(asked, 11)
+  })
+
   it('is the only one who may ask in the name of others', async () => {
     const other = await plane.join()
     await assert.rejects(other.signFor(till, publicKeyPem), /no such pod here/)

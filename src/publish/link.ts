@@ -4,7 +4,7 @@ import type { Issued } from '../model/credentials.ts'
 import type { Identity } from '../model/identity.ts'
 import { apply, delta, type Snapshot } from '../model/snapshot.ts'
 import type { AcknowledgementChange, Captures } from './acks.ts'
-import { boundedCaptures, type ClientMessage, type RefusalCause, type ServerMessage } from './messages.ts'
+import { boundedCaptures, maxSignsForOthers, type ClientMessage, type RefusalCause, type ServerMessage } from './messages.ts'
 import type { Subscriber } from './slice.ts'
 import type { Update } from './view.ts'
 import { createWire, keepAlive, type Wire } from './wire.ts'
@@ -168,15 +168,10 @@ export function createSigner(wire: Pick<Wire<ServerMessage, ClientMessage>, 'sen
     for (const { reject } of waiting.values()) reject(ended())
     waiting.clear()
   })
-  /** The CA takes one request of a stream at a time. */
-  let last: Promise<unknown> = Promise.resolve()
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-    const done = last.then(work)
-    last = done.catch(() => {})
-    return done
-  }
+  /** The CA takes so many requests of a stream at a time. An agent that comes to a full node needs hundreds, and each waits for the API server. */
+  const lanes = { own: createTurns(1), others: createTurns(maxSignsForOthers) }
   return {
-    sign: (publicKeyPem, onBehalfOf) => inTurn(async () => {
+    sign: (publicKeyPem, onBehalfOf) => (onBehalfOf === undefined ? lanes.own : lanes.others)(async () => {
       const proof = { ...(token === undefined ? {} : { token: await token() }), ...(onBehalfOf === undefined ? {} : { onBehalfOf }) }
       return new Promise<Issued>((resolve, reject) => {
         if (over) {
@@ -194,5 +189,23 @@ export function createSigner(wire: Pick<Wire<ServerMessage, ClientMessage>, 'sen
       if (message.type === 'signed') asked?.resolve(message.issued)
       else asked?.reject(new SignError(message.message, message.retryable !== false))
     },
+  }
+}
+
+/** Does at most `width` things at a time, in the order in which they came. */
+function createTurns(width: number): <T>(work: () => Promise<T>) => Promise<T> {
+  const waiting: (() => void)[] = []
+  let running = 0
+  return async (work) => {
+    if (running >= width) await new Promise<void>((resolve) => waiting.push(resolve))
+    else running++
+    try {
+      return await work()
+    } finally {
+      // Whoever waits takes the place over.
+      const next = waiting.shift()
+      if (next === undefined) running--
+      else next()
+    }
   }
 }

@@ -62,6 +62,8 @@ export type RefusalCause = 'certificate' | 'identity' | 'protocol' | 'token' | '
 /** Most bytes of a token. Source: the API server's own limit of a TokenReview is far above what it issues, about 1.5 KiB. */
 export const maxTokenBytes = 16 * 1024
 const maxKeyBytes = 4 * 1024
+/** Certificates for its pods that a node's agent asks for at a time; besides that each stream may ask for one of its own. */
+export const maxSignsForOthers = 4
 const maxNameBytes = 253
 const hashPattern = /^[0-9a-f]{64}$/
 /** Most pods of a node, and the longest reason; together well below what a message may have. Source: Kubernetes' own limit is 110 pods, large nodes have 250. */

@@ -3,7 +3,7 @@ import type { Clock } from '../kit/clock.ts'
 import type { Issued } from '../model/credentials.ts'
 import { formatSpiffeId, isTrustDomain, parseSpiffeId, sameIdentity, type Identity } from '../model/identity.ts'
 import type { AcknowledgementList, BoundPod, Captures } from './acks.ts'
-import { readClientMessage, type ClientMessage, type Hello, type RefusalCause, type ServerMessage } from './messages.ts'
+import { maxSignsForOthers, readClientMessage, type ClientMessage, type Hello, type RefusalCause, type ServerMessage } from './messages.ts'
 import type { ControlObserver } from './observer.ts'
 import type { Publisher, Update } from './publisher.ts'
 import type { Subscriber } from './slice.ts'
@@ -91,7 +91,8 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
   /** What was reported and waits until that is known. */
   let unproven: Extract<ClientMessage, { type: 'captures' }> | undefined
   let proving = false
-  let signing = false
+  /** Requests for a certificate that are being answered: its own, and those in others' names. */
+  const signing = { own: 0, others: 0 }
   let refusedTokens = 0
   let unread = 0
   let refused = false
@@ -204,11 +205,12 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
   }
 
   const sign = async ({ id, publicKeyPem, token, onBehalfOf }: Extract<ClientMessage, { type: 'sign' }>): Promise<void> => {
-    if (signing) {
-      answer({ type: 'sign-failed', id, message: 'one request for a certificate at a time', retryable: true })
+    const lane = onBehalfOf === undefined ? 'own' : 'others'
+    if (signing[lane] >= (lane === 'own' ? 1 : maxSignsForOthers)) {
+      answer({ type: 'sign-failed', id, message: lane === 'own' ? 'one request for a certificate at a time' : `${maxSignsForOthers} requests for a certificate at a time`, retryable: true })
       return
     }
-    signing = true
+    signing[lane]++
     try {
       answer({ type: 'signed', id, issued: await options.issue(await proven(token, onBehalfOf), publicKeyPem) })
       observer?.signed?.(true)
@@ -219,7 +221,7 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
       // An agent that asks for a pod which has just gone asks in good faith.
       if (final && onBehalfOf === undefined && caller.kind !== 'local' && ++refusedTokens >= maxRefusedTokens) refuse('token', 'too many tokens that prove nothing')
     } finally {
-      signing = false
+      signing[lane]--
     }
   }
 

@@ -28,6 +28,7 @@ export interface Line {
 
 /** A `waymark agent` or `waymark waypoint`. */
 export interface Process {
+  readonly pid: number
   /** What it has told of connections so far. */
   readonly lines: readonly Line[]
   /** What it has said of itself. */
@@ -111,7 +112,7 @@ export async function startMesh(): Promise<Mesh> {
     const said: string[] = []
     createInterface({ input: child.stdout }).on('line', (line) => lines.push(JSON.parse(line) as Line))
     createInterface({ input: child.stderr }).on('line', (line) => said.push(line))
-    const made: Process = { lines, said, stop: () => end(child, 'SIGTERM'), kill: () => end(child, 'SIGKILL') }
+    const made: Process = { pid: child.pid ?? 0, lines, said, stop: () => end(child, 'SIGTERM'), kill: () => end(child, 'SIGKILL') }
     processes.push(made)
     const over = once(child, 'exit').then(([code]) => {
       throw new Error(`${pod.name} ended (${String(code)}): ${said.join('; ')}`)
