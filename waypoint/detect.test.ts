@@ -98,6 +98,17 @@ describe('detect', () => {
     }
   })
 
+  it('looks once more before it gives up: a busy process reads late what came in time', async () => {
+    const { client, server, close } = await pair()
+    const clock = fakeClock()
+    const found = detect(server, 'auto', { clock, sniffMs: 100 })
+    // It is in the kernel; nothing of this process has read it when the time is up.
+    client.write('GET / HTTP/1.1\r\n')
+    clock.advance(100)
+    assert.deepEqual(await found, { protocol: 'http1' })
+    close()
+  })
+
   it('is not confused by an end right behind the first bytes', async () => {
     const { client, server, close } = await pair()
     client.end('GET / HTTP/1.0\r\n\r\n')

@@ -103,7 +103,8 @@ function peek(stream: Duplex, judge: (bytes: Buffer) => Detected | undefined, { 
       // A full buffer gets no further bytes.
       else if (stream.readableLength >= stream.readableHighWaterMark) giveUp()
     }
-    const cancel = clock.after(limitMs, giveUp)
+    // A process that was held up meanwhile has not read what came in time: a whole turn of the loop lets it.
+    const cancel = clock.after(limitMs, () => setImmediate(() => setImmediate(giveUp)))
     stream.on('readable', look)
     stream.on('end', giveUp)
     stream.on('close', giveUp)
