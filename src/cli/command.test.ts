@@ -24,7 +24,7 @@ describe('the command', () => {
       ['an unknown verb, with a suggestion', ['chek'], /unknown command 'chek'; did you mean check\?.*waymark --help/],
       ['an unknown verb of help', ['help', 'chek'], /unknown command 'chek'; did you mean check\?/],
       ['an unknown option, with a suggestion', ['check', ...mesh, '--outptu', 'json'], /unknown option '--outptu'; did you mean --output\?.*waymark check --help/],
-      ['a missing option', ['explain', 'http://web/'], /required option '--from <ns\/sa>' not specified/],
+      ['a missing option', ['explain', 'http://web/'], /required option '--from <who>' not specified/],
       ['a missing option of a pod\'s process', ['waypoint', '--namespace', 'shop', '--name', 'waypoint'], /^waymark waypoint: required option '--pod <name>' not specified/],
       ['an unknown verb below another, with a suggestion', ['ca', 'rotat'], /^waymark ca: unknown command 'rotat'; did you mean rotate\?; see `waymark ca --help`/],
       ['an unknown verb below one that is a process too', ['waypoint', 'aply'], /^waymark waypoint: unknown command 'aply'; did you mean apply\?; see/],

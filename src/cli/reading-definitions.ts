@@ -10,7 +10,7 @@ import { isStatusFilter, tapVerdicts } from '../telemetry/tap-filter.ts'
 import { parseDuration } from './duration.ts'
 import type { TapOptions } from './tap.ts'
 import type { TranslateVerbOptions } from './translate.ts'
-import { parseHeader, parseWorkload, seconds, several } from './usage.ts'
+import { parseCaller, parseHeader, seconds, several } from './usage.ts'
 
 const failures = '1  the folder or the cluster can not be read, or the output can not be written'
 const wrongUse = '2  wrong use: an unknown verb, option or format, a folder that does not exist'
@@ -45,16 +45,17 @@ export function defineReading(program: Command, { io, onExit }: ProgramContext):
   clusterChoice(program.command('explain')
     .summary('say where a request would go and why')
     .description('Says where a request would go and why, by a folder or by a cluster as it is now: the waypoint, the level of the routes, every rule with the reason why it won or lost, ' +
-      'what filters do, the backends with their shares. The data plane\'s own code judges; nothing is sent.')
+      'what filters do, the backends with their shares. From a pod it says first whether it is captured, and which way the connection takes. The data plane\'s own code judges; nothing is sent.')
     .argument('<request...>', '[METHOD] URL; the method is GET, for gRPC POST. http:// URLs are requests, https:// and tls:// TLS connections with the host (or that of a Host header) as SNI, tcp:// any connection')
     .addOption(folder())
-    .addOption(new Option('--from <ns/sa>', 'the workload that calls').argParser(parseWorkload).makeOptionMandatory())
+    .addOption(new Option('--from <who>', 'who calls: NAMESPACE/SERVICE-ACCOUNT through an entry, or pod/NAME.NAMESPACE as its node\'s agent takes it').argParser(parseCaller).makeOptionMandatory())
     .addOption(new Option('-H, --header <line>', 'a header of the request, \'name: value\'; may be repeated').argParser(several(parseHeader)).default([], 'none'))
     .addOption(format('table'))
     .addOption(sourceTrustDomain()))
     .addHelpText('after', examples(
       'waymark explain -f examples/bookstore --from books/web http://reviews:9080/',
       'waymark explain -f examples/bookstore --from books/web -H \'x-user: jason\' GET http://reviews:9080/',
+      'waymark explain --from pod/till-7c6d8f9b5b-x2x7k.shop http://reviews.books:9080/',
       'waymark explain --from shop/till -H \'content-type: application/grpc\' http://cart.shop:50051/shop.Cart/Add',
     ) + codes('0  explained, whatever becomes of the request', failures, wrongUse))
     .action(async (request: readonly string[], options: ExplainVerbOptions) => onExit(await (await import('./explain.ts')).explain(request, options, io)))

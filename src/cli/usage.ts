@@ -23,6 +23,20 @@ export function parseWorkload(text: string): WorkloadName {
   return { namespace: identity.namespace, serviceAccount: identity.serviceAccount }
 }
 
+/** A pod as `--from` names it. */
+export interface PodRef {
+  readonly namespace: string
+  readonly pod: string
+}
+
+/** Reads `namespace/service-account` or `pod/NAME.NAMESPACE`. @throws {InvalidArgumentError} */
+export function parseCaller(text: string): WorkloadName | PodRef {
+  if (!text.startsWith('pod/')) return parseWorkload(text)
+  const [, pod, namespace] = /^pod\/([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)\.([a-z0-9](?:[a-z0-9-]*[a-z0-9])?)$/.exec(text) ?? []
+  if (pod === undefined || namespace === undefined) throw new InvalidArgumentError('Write pod/NAME.NAMESPACE, for example pod/till-1.shop, or NAMESPACE/SERVICE-ACCOUNT.')
+  return { namespace, pod }
+}
+
 /** Reads `namespace/service-account[@port]`; without a port any free one is taken (0). @throws {InvalidArgumentError} */
 export function parseEntry(text: string): WorkloadName & { readonly port: number } {
   const at = text.indexOf('@')

@@ -6,8 +6,12 @@ import type { Probe } from './probe.ts'
 
 /** What becomes of a request and why; also the shape of `waymark explain -o json`. */
 export interface Explanation {
-  /** SPIFFE id. */
+  /** SPIFFE id; of a pod that is not captured, words. */
   readonly caller: string
+  /** Present if a pod calls. */
+  readonly pod?: ExplainedCaller
+  /** Which way it takes from that pod. */
+  readonly way?: 'own waypoint' | 'waypoint of the Service' | 'straight' | 'outside' | 'past the mesh' | 'nowhere'
   readonly request: {
     readonly text: string
     readonly protocol: Probe['protocol']
@@ -37,6 +41,16 @@ export interface Explanation {
   readonly policies?: readonly ExplainedPolicy[]
   /** Present if the mesh itself answers every such request. */
   readonly answer?: ExplainedAnswer
+}
+
+/** The pod that calls. */
+export interface ExplainedCaller {
+  /** `namespace/name` */
+  readonly name: string
+  readonly node?: string
+  readonly captured: boolean
+  /** Why, or why not: labels and the mark that says so. */
+  readonly because: string
 }
 
 export interface ExplainedCandidate {

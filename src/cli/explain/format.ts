@@ -1,15 +1,16 @@
 import type { Paint } from '../io.ts'
 import { endpointWords } from './words.ts'
-import type { ExplainedAnswer, ExplainedBackend, ExplainedCandidate, ExplainedPolicy, Explanation } from './explanation.ts'
+import type { ExplainedAnswer, ExplainedBackend, ExplainedCaller, ExplainedCandidate, ExplainedPolicy, Explanation } from './explanation.ts'
 
 const marks = { 'won': '+', 'no match': '-', 'matches, but ranks lower': '~' } as const
 
 /** An explanation for people: a heading, then one topic after the other. */
 export function formatExplanation(explanation: Explanation, paint: Paint): string {
-  const { caller, request, destination, waypoint, level, because, candidates, rule, backends, policies = [], answer } = explanation
-  const lines = [paint('bold', request.text), topic('from', caller)]
+  const { caller, pod, way, request, destination, waypoint, level, because, candidates, rule, backends, policies = [], answer } = explanation
+  const lines = [paint('bold', request.text), ...(pod === undefined ? [] : podLines(pod, paint)), topic(pod === undefined ? 'from' : 'as', caller)]
   if (request.path !== undefined) lines.push(topic('judged as', `${request.method ?? ''} ${request.path}${request.query ?? ''}, host ${request.authority ?? ''}`))
   if (destination !== undefined) lines.push(topic('to', destinationWords(destination)))
+  if (way !== undefined) lines.push(topic('way', wayWords(way, explanation)))
   lines.push(topic('waypoint', waypoint === undefined ? 'none' : waypoint.name))
   lines.push(topic('routes', level === 'none' ? 'none' : `${level} level`), topic('', because))
   lines.push(...listTopic('policies', policies.map((each) => policyLine(each, paint))))
@@ -23,6 +24,29 @@ export function formatExplanation(explanation: Explanation, paint: Paint): strin
   if (backends.length > 0) lines.push(...listTopic('backends', backends.flatMap((each) => backendLines(each, paint))))
   lines.push(...answerLines(answer, backends, paint))
   return lines.map((line) => `${line}\n`).join('')
+}
+
+function podLines({ name, node, captured, because }: ExplainedCaller, paint: Paint): readonly string[] {
+  return [topic('from', `pod ${name}${node === undefined ? '' : ` on node ${node}`}, ${captured ? paint('green', 'captured') : paint('yellow', 'not captured')}`), topic('', because)]
+}
+
+function wayWords(way: NonNullable<Explanation['way']>, { waypoint, backends }: Explanation): string {
+  switch (way) {
+    case 'own waypoint':
+      return `to the waypoint of its own namespace, by mTLS with ${waypoint?.identity ?? ''}`
+    case 'waypoint of the Service':
+      return `to the waypoint of the Service, by mTLS with ${waypoint?.identity ?? ''}`
+    case 'straight': {
+      const kinds = new Set(backends.flatMap(({ endpoints }) => endpoints.map(({ transport }) => transport.kind)))
+      return `straight to the endpoint, ${kinds.size > 1 ? 'by mTLS where it is captured, else in plain' : kinds.has('hbone') ? 'by mTLS' : 'in plain: it is not captured'}`
+    }
+    case 'outside':
+      return 'out of the mesh, in plain'
+    case 'past the mesh':
+      return 'past the mesh, in plain'
+    case 'nowhere':
+      return 'nowhere: its node\'s agent resets the connection'
+  }
 }
 
 function policyLine({ policy, action, by, says, rule, decides }: ExplainedPolicy, paint: Paint): string {

@@ -34,8 +34,8 @@ export function judgeAtWaypoint(
 ): PolicyJudgement {
   if (guard === undefined) return unguarded
   const judge = guard.route === undefined ? guard.service : guard.route(match?.rule.id)
-  const who = callerOf(caller, formatSpiffeId(caller), '')
-  const attributes: Attributes = head === undefined ? { caller, address: undefined, ports: guard.ports, request: undefined } : requestAttributes(guard, head, who, probe.protocol === 'grpc')
+  const who = callerOf(caller, formatSpiffeId(caller), '', probe.from)
+  const attributes: Attributes = head === undefined ? { caller, address: probe.from, ports: guard.ports, request: undefined } : requestAttributes(guard, head, who, probe.protocol === 'grpc')
   return judged(judge, attributes, `the waypoint of ${config.namespace}`, probe)
 }
 
@@ -74,7 +74,7 @@ export function judgeAtPod(snapshot: Snapshot, { address, port }: Pick<Endpoint,
     })
   const judge = compilePolicies([...policies([...(workload.policies ?? []), ...(guard?.policies ?? [])], {}), ...policies(guard?.routePolicies, { scope: 'route' })])
   const place = `the agent before pod ${workload.namespace}/${workload.name}`
-  const found = judged(judge, { caller, address: undefined, ports: [port, ...(guard?.servicePorts ?? [])], request: undefined }, place, probe)
+  const found = judged(judge, { caller, address: probe.from, ports: [port, ...(guard?.servicePorts ?? [])], request: undefined }, place, probe)
   if (guard?.onlyVia === undefined) return found
   const detail = `policies of requests guard port ${port}, so that ${place} takes connections from ${guard.onlyVia.join(', ')} only`
   return { ...found, answer: reasonAnswer('denied', detail, probe) }

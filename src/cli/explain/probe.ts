@@ -15,6 +15,8 @@ export interface Probe {
   /** Name in a TLS handshake, lower case; with `tls`. */
   readonly serverName: string | undefined
   readonly port: number
+  /** Address of the pod that calls, where it is known. */
+  readonly from?: string
   /** With `http` and `grpc`. */
   readonly head: IncomingHead | undefined
 }

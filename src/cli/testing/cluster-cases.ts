@@ -79,6 +79,11 @@ function viewerOnly({ server, says }: SimulatedMesh): void {
   for (const name of [...controllers, 'waypoint-1', 'waypoint-2']) says.set(name, { '/metrics': refused, '/subscribers': refused })
 }
 
+/** A verb that is called wrongly says so by an error, as the command line tells it. */
+async function runExplain(mesh: SimulatedMesh, io: Io, pod: string, url: string): Promise<number> {
+  return explain([url], { from: { namespace: 'shop', pod }, header: [], output: 'table' }, io, access(mesh))
+}
+
 /** What two processes show; the others have nothing to show. */
 function tapped({ says }: SimulatedMesh): void {
   const time = '2026-01-02T03:04:05.678Z'
@@ -416,6 +421,27 @@ const cases: readonly ClusterCase[] = [
   {
     file: 'explain-viewer.txt', start: startMesh, arrange: viewerOnly,
     run: (mesh, io) => explain(['http://cart/'], { from: { namespace: 'shop', serviceAccount: 'till' }, header: [], output: 'table' }, io, access(mesh)),
+  },
+  ...([
+    ['explain-from-pod', 'till-1', 'http://cart/'], ['explain-from-pod-outside', 'till-1', 'http://example.org/'], ['explain-from-pod-to-pod', 'till-1', 'http://10.2.7.9:8080/'],
+    ['explain-from-pod-disabled', 'alone-1', 'http://cart/'], ['explain-from-pod-gone', 'till-9', 'http://cart/'],
+  ] as const).map(([file, pod, url]): ClusterCase => ({
+    file: `${file}.txt`, start: withAgents, run: (mesh, io) => runExplain(mesh, io, pod, url),
+  })),
+  {
+    file: 'explain-from-pod-strict.txt', start: withAgents, run: (mesh, io) => runExplain(mesh, io, 'alone-1', 'http://10.2.7.9:8080/'),
+    arrange: ({ server }) => {
+      for (const each of ownDefinitions()) server.put(each)
+      server.put({ apiVersion: 'policy.waymark.dev/v1alpha1', kind: 'MTLSPolicy', metadata: { namespace: 'shop', name: 'strict', creationTimestamp: '2026-01-01T03:04:05Z' }, spec: { mode: 'Strict' } })
+    },
+  },
+  {
+    file: 'explain-from-pod-no-agents.txt', start: startMesh, run: (mesh, io) => runExplain(mesh, io, 'till-1', 'http://cart/'),
+    arrange: (mesh) => putMember(mesh, 'till-1', 'node-1', '10.2.8.4'),
+  },
+  {
+    file: 'explain-from-pod-refuse.txt', start: withAgents, run: (mesh, io) => runExplain(mesh, io, 'till-1', 'tcp://192.0.2.1:5432'),
+    arrange: (mesh) => mesh.edit('DaemonSet', namespace, 'waymark-agent', { spec: { template: { spec: { containers: [{ args: ['agent', '--unknown-destinations=refuse'] }] } } } }),
   },
   {
     file: 'explain.txt', start: startMesh,

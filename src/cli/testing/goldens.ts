@@ -39,6 +39,7 @@ export const goldenCases: readonly GoldenCase[] = [
   { file: 'explain-tcp.txt', args: explain('shop/till', 'tcp://db:5432') },
   { file: 'explain-tls.txt', args: explain('shop/till', '-H', 'host: eu.db.shop', 'tls://db:5433') },
   { file: 'explain-tls-no-route.txt', args: explain('shop/till', 'tls://db:5433') },
+  { file: 'explain-from-pod.json', args: ['explain', ...mesh, '-o', 'json', '--from', 'pod/lone.guests', 'http://web.shop/api'] },
   { file: 'explain-tls-on-http.txt', args: explain('shop/till', 'https://web:80/') },
 ]
 
