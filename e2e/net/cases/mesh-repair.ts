@@ -79,7 +79,7 @@ export const cases = meshCases([
       const asked = (): readonly string[] => readdirSync(`${mesh.paths(2).host}/cni/namespaces`)
       assert.match(chained(), /waymark-cni/)
       assert.deepEqual(asked(), ['back'])
-      const retiring = await mesh.agent(2, ['--retire'])
+      const retiring = await mesh.agent(2, ['--retire', '--drain', '2'])
       // It puts some of it back until it has gone.
       await agents[2].stop()
       await until(() => `something is left: ${retiring.said.join('; ')}`, () => retiring.said.at(-1)?.includes('nothing of the mesh is left') === true)

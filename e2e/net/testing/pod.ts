@@ -42,7 +42,7 @@ datagrams.bind(applicationPorts.datagrams, '::')
 await once(datagrams, 'listening')
 
 /** Speaks on a connection and reads the answer's line. */
-function talk(socket: Socket, speak: (socket: Socket) => void): Promise<Reply> {
+function talk(socket: Socket, speak: (socket: Socket) => void, patienceMs = patience): Promise<Reply> {
   return new Promise((resolve) => {
     let text = ''
     const settle = (reply: Reply): void => {
@@ -51,7 +51,7 @@ function talk(socket: Socket, speak: (socket: Socket) => void): Promise<Reply> {
       socket.on('error', () => {})
       resolve(reply)
     }
-    const timer = setTimeout(() => settle({ error: 'timeout' }), patience)
+    const timer = setTimeout(() => settle({ error: 'timeout' }), patienceMs)
     const listeners = {
       error: (error: NodeJS.ErrnoException) => settle({ error: error.code ?? error.message }),
       close: () => settle({ error: 'closed' }),
@@ -68,8 +68,8 @@ function talk(socket: Socket, speak: (socket: Socket) => void): Promise<Reply> {
   })
 }
 
-async function converse(socket: Socket, speak: (socket: Socket) => void): Promise<Reply> {
-  const reply = await talk(socket, speak)
+async function converse(socket: Socket, speak: (socket: Socket) => void, patienceMs?: number): Promise<Reply> {
+  const reply = await talk(socket, speak, patienceMs)
   socket.destroy()
   return reply
 }
@@ -82,7 +82,7 @@ const taken: Server[] = []
 let churning = false
 
 const perform: { readonly [Name in Operation]: (spec: Operations[Name]['spec']) => Promise<Operations[Name]['result']> } = {
-  ask: (target) => converse(dial(target), hello),
+  ask: (target) => converse(dial(target), hello, target.patienceMs),
   listenFirst: (target) => converse(dial(target), () => {}),
   upload: (target) => converse(dial(target), (socket) => socket.end(Buffer.alloc(target.bytes, 'x'))),
   datagram: ({ host, port }) =>

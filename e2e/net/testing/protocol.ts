@@ -30,6 +30,8 @@ export interface Operations {
 export interface Target {
   readonly host: string
   readonly port: number
+  /** How long an answer may take, milliseconds; default 5,000. */
+  readonly patienceMs?: number
 }
 
 /** What an application says of a connection, or why there was none: an errno's name, `timeout`, `closed`. */
