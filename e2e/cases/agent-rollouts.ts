@@ -18,16 +18,13 @@ const place: Place = {
 /** Requests a second in all, whatever the answers do. */
 const rps = 200
 
-/** Late is not failed: on a machine that does other things besides, the figures tell. */
-const timeoutMs = 60_000
-
 /** `work` under load: half of the requests over connections of their own, from `fresh`, half over connections that are kept, or not, from `other`. */
 async function underLoad(context: Context, what: string, [fresh, other]: readonly [Client, Client], work: () => Promise<void>, keep = true): Promise<void> {
   // By its address, so that it is the mesh that is seen, and not the cluster's DNS.
   const url = `http://${await clusterIp(context, 'sturdy', 'echo')}/`
   for (const from of [fresh, other]) await from.until({ url, header: { name: 'x-edit', value: '0' }, withinMs: 20_000, fresh: true })
-  const { told, result } = await withoutFailure(`${what}, new connections`, fresh, { url, rps: rps / 2, timeoutMs, fresh: true }, async () =>
-    (await withoutFailure(`${what}, ${keep ? 'connections kept' : 'new connections, from the other node'}`, other, { url, rps: rps / 2, timeoutMs, fresh: !keep, resend: keep }, work)).told)
+  const { told, result } = await withoutFailure(`${what}, new connections`, fresh, { url, rps: rps / 2, fresh: true }, async () =>
+    (await withoutFailure(`${what}, ${keep ? 'connections kept' : 'new connections, from the other node'}`, other, { url, rps: rps / 2, fresh: !keep, resend: keep }, work)).told)
   context.log(told)
   context.log(result)
 }
@@ -80,7 +77,7 @@ export const cases = defineCases([
         await new Promise((resolve) => setTimeout(resolve, 5_000))
       }
       const nested = loads.reduce<() => Promise<void>>((inner, [what, client, target, fresh]) => async () => {
-        log((await withoutFailure(what, client, { url: target, rps: rps / loads.length, timeoutMs, fresh }, inner)).told)
+        log((await withoutFailure(what, client, { url: target, rps: rps / loads.length, fresh }, inner)).told)
       }, work)
       await nested()
     },

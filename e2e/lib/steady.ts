@@ -15,8 +15,8 @@ export interface SteadyOptions extends Partial<LoadSpec> {
   readonly quietMs?: number
 }
 
-/** Requests per second, unless told otherwise. */
-const usualRps = 200
+/** Requests per second, and milliseconds for each, unless told otherwise: late is not failed, and how late is told. */
+const usual = { rps: 200, timeoutMs: 60_000 }
 
 /**
  * Does `work` while a client sends requests at a steady rate.
@@ -24,7 +24,7 @@ const usualRps = 200
  */
 export async function withoutFailure<T>(what: string, from: Pick<Client, 'load'>, options: SteadyOptions, work: () => Promise<T>): Promise<Steady<T>> {
   const { quietMs = 1_000, ...spec } = options
-  const running = await from.load({ rps: usualRps, forSeconds: 290, ...spec })
+  const running = await from.load({ ...usual, forSeconds: 290, ...spec })
   const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, quietMs))
   const startMs = performance.now()
   let workedMs: readonly [number, number] = [0, 0]
