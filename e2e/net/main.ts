@@ -8,4 +8,4 @@ import { runInside } from './lib/inside.ts'
 const mocha = join(import.meta.dirname, '../../node_modules/mocha/bin/mocha.js')
 const suite = join(import.meta.dirname, 'suite.ts')
 // --exit: what a failed case left open must not keep it alive.
-process.exitCode = await runInside('test:net', [process.execPath, mocha, '--no-config', '--exit', '--forbid-only', '--forbid-pending', '--timeout', '60000', ...process.argv.slice(2), suite])
+process.exitCode = await runInside('test:net', [process.execPath, mocha, '--no-config', '--exit', '--forbid-only', '--forbid-pending', '--timeout', '120000', ...process.argv.slice(2), suite])

@@ -34,9 +34,9 @@ export interface Capture {
   readonly start: () => Promise<void>
   readonly configure: (config: PodConfig | undefined) => void
   readonly guards: () => PodGuards | undefined
-  /** Ends the capture, slowly: others may still believe for a moment that it is captured, and connections end when they end. `done` is told then. */
-  readonly leave: (done: () => void) => void
-  /** Takes that back, as long as rules are still in force. */
+  /** Ends the capture, slowly: others may still believe for a moment that it is captured, and connections end when they end. `done` is told then, see `LeaveStep`. */
+  readonly leave: (done: (step: LeaveStep) => void) => void
+  /** Takes that back, as long as rules are still in force; later, has the pod handed over to another capture. */
   readonly stay: () => void
   /** `captured`: listeners and rules are there, and a certificate. */
   readonly state: () => 'waiting' | 'captured' | 'leaving'
@@ -53,6 +53,9 @@ export interface Capture {
   /** Cuts everything; the rules stay, for the pod or the next agent. */
   readonly close: () => Promise<void>
 }
+
+/** `over`: nothing of it is left. `handed over`: another capture may begin in the pod; of this one only connections are left, and `over` follows. */
+export type LeaveStep = 'over' | 'handed over'
 
 /** How long others may take to hear that a pod has left, milliseconds: until then it is reached by HBONE. */
 const heardMs = 3_000
@@ -75,6 +78,10 @@ export function openCapture(options: CaptureOptions): Capture {
   let rules = false
   let phase: 'here' | 'leaving' | 'gone' = 'here'
   let cancelLeave: (() => void) | undefined
+  /** The pod is wanted back, while connections of before still end. */
+  let wantedBack = false
+  let handOver: (() => void) | undefined
+  let handedOver = false
   // Asked through a function because it changes across awaits.
   const isGone = (): boolean => phase === 'gone'
 
@@ -109,21 +116,29 @@ export function openCapture(options: CaptureOptions): Capture {
 
   const settled = (): Promise<void> => new Promise((resolve) => void clock.after(settleMs, resolve))
 
-  const takeBack = async (done: () => void): Promise<void> => {
+  const takeBack = async (done: (step: LeaveStep) => void): Promise<void> => {
     try {
       // New connections pass by; those that are there are still translated.
       await network.relax()
       rules = false
+      // Not before: its rules must not be in the way of the next one's.
+      handOver = () => {
+        handOver = undefined
+        handedOver = true
+        done('handed over')
+      }
+      if (wantedBack) handOver()
       await settled()
       await pod.drain(lastMs)
       await settled()
-      if (!isGone()) await network.release()
+      handOver = undefined
+      if (!isGone() && !handedOver) await network.release()
     } catch (error) {
       options.onTrouble(`its rules could not be taken back: ${error instanceof Error ? error.message : String(error)}`)
     }
     if (isGone()) return
     await end()
-    done()
+    done('over')
   }
 
   return {
@@ -147,6 +162,7 @@ export function openCapture(options: CaptureOptions): Capture {
     },
     guards: () => config?.guards,
     leave: (done) => {
+      wantedBack = false
       if (phase !== 'here') return
       phase = 'leaving'
       onChange()
@@ -156,7 +172,12 @@ export function openCapture(options: CaptureOptions): Capture {
       })
     },
     stay: () => {
-      if (phase !== 'leaving' || cancelLeave === undefined) return
+      if (phase !== 'leaving') return
+      if (cancelLeave === undefined) {
+        wantedBack = true
+        handOver?.()
+        return
+      }
       cancelLeave()
       cancelLeave = undefined
       phase = 'here'

@@ -124,7 +124,10 @@ export function createManager(options: ManagerOptions): Manager {
   let reporting = false
   let closing = false
 
-  const captures = (): readonly Capture[] => [...known.values()].flatMap(({ capture }) => capture ?? [])
+  /** Captures of pods that came back before their connections had ended, and have another by now; by uid. */
+  const former = new Map<Capture, string>()
+
+  const captures = (): readonly Capture[] => [...[...known.values()].flatMap(({ capture }) => capture ?? []), ...former.keys()]
   const wanted = (uid: string): boolean => workloads.get(uid)?.capture === true
 
   /**
@@ -237,7 +240,13 @@ export function createManager(options: ManagerOptions): Manager {
     if (workload === undefined) return
     one.capture.configure(configOf(workload, one.capture.guards()))
     if (workload.capture === true) one.capture.stay()
-    else one.capture.leave(() => {
+    else leave(uid, one, one.capture)
+  }
+
+  const leave = (uid: string, one: Known, capture: Capture): void => {
+    capture.leave((step) => {
+      if (former.delete(capture)) return
+      if (step === 'handed over') former.set(capture, uid)
       one.capture = undefined
       void tellNode().catch((error: unknown) => log(`the node's own rules: ${adviceOf(error)}`))
       changed()
@@ -269,6 +278,7 @@ export function createManager(options: ManagerOptions): Manager {
   const forget = (uid: string, one: Known): void => {
     known.delete(uid)
     one.cancelRetry?.()
+    for (const [old, of] of former) if (of === uid && former.delete(old)) void old.close()
     const { capture } = one
     if (capture === undefined) return
     void capture.close().then(() => tellNode()).catch((error: unknown) => log(`the node's own rules: ${adviceOf(error)}`))

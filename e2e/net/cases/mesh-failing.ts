@@ -150,4 +150,29 @@ export const cases = meshCases([
       assert.deepEqual(world.agents[1].lines.slice(before).map(short), ['outbound front/a → 10.96.0.4:80 mtls endpoint'])
     },
   },
+  {
+    name: 'a pod that comes back while connections of before still go on is captured at once, and they go on',
+    run: async (world) => {
+      const { rig, mesh, agents } = world
+      await mesh.control('put', [namespaceObject('front', true)])
+      await mesh.captured(['a', 'k', 'b'])
+      const out = await rig.pods.a.ask('open', toC)
+      answered(await rig.pods.a.ask('use', out), 'c', pods.a.address)
+      await mesh.control('put', [namespaceObject('front', false)])
+      const redirects = (): boolean => shell('ip netns exec a nft list ruleset').includes('redirect to :15001')
+      await until(() => 'the pod does not leave', () => !redirects())
+      await mesh.control('put', [namespaceObject('front', true)])
+      await mesh.captured(['a', 'k', 'b'])
+      answered(await rig.pods.a.ask('use', out), 'c', pods.a.address)
+      assert.ok(redirects())
+      assert.deepEqual(await tells(world, 1, async () => answered(await rig.pods.a.ask('ask', toC), 'c', pods.a.address), 'outbound'), ['outbound front/a → 10.96.0.4:80 mtls endpoint'])
+      const before = agents[1].lines.length
+      await rig.pods.a.ask('shut', out)
+      await until(() => 'of the old connection nothing is told', () => agents[1].lines.length > before)
+      // Longer than what is left of the old capture lives, which must not take the new one's rules along.
+      await new Promise((resolve) => setTimeout(resolve, 1_500))
+      assert.ok(redirects())
+      answered(await rig.pods.c.ask('ask', { host: pods.a.address6, port: lines }), 'a', pods.c.address6)
+    },
+  },
 ])

@@ -28,9 +28,7 @@ export const cases = meshCases([
   {
     name: 'what somebody in a pod takes away of its capture is soon back: tables, rules, routes, listeners',
     run: async (world) => {
-      const { rig, mesh, agents } = world
-      await mesh.control('put', [namespaceObject('front', true)])
-      await mesh.captured(['a', 'k', 'b'])
+      const { rig, agents } = world
       const names = ['a', 'k', 'b'] as const
       const whole = Object.fromEntries(names.map((name) => [name, inPod(name)]))
       for (const round of [0, 1, 2]) {

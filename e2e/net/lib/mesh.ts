@@ -61,9 +61,9 @@ export interface NodeFolders {
   readonly binaries: string
 }
 
-/** Looks until `is` says true. @throws what `why` says, after 20 s */
+/** Looks until `is` says true. @throws what `why` says, after 40 s */
 export async function until(why: () => string, is: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + 20_000
+  const endMs = performance.now() + 40_000
   while (!(await is())) {
     if (performance.now() > endMs) throw new Error(why())
     await pause(20)
