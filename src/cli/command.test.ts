@@ -69,6 +69,14 @@ describe('the command', () => {
       })
     }
 
+    it('by a bad option of a verb below another says so for that verb, which has options of the same name', async () => {
+      for (const [verb, option] of [['waypoint apply', '--name'], ['agent dump', '--node'], ['agent dump', '--namespace']] as const) {
+        const { code, said } = await runInProcess(...verb.split(' '), option)
+        assert.deepEqual([code, said.length], [2, 1])
+        assert.ok(said[0]?.startsWith(`waymark ${verb}: option '${option} <name>' argument missing`), said[0])
+      }
+    })
+
     it('without a verb explains itself on stderr and exits 2', async () => {
       const { code, out, said } = await runInProcess()
       assert.deepEqual({ code, out }, { code: 2, out: '' })

@@ -21,6 +21,8 @@ export function defineProgram({ io, onExit }: ProgramContext): Command {
     .description('A sidecarless service mesh: one waypoint per namespace, configured by the standard Gateway API.')
     .version(versions().version, '-V, --version', 'print the version number')
     .helpCommand(false)
+    // Without it, `waypoint` and `agent` would take options that are meant for the verbs below them.
+    .enablePositionalOptions()
     .addHelpText('after', '\nData goes to stdout, talk to stderr. Each verb lists its exit codes: waymark VERB --help\n')
 
   defineReading(program, { io, onExit })

@@ -69,7 +69,7 @@ export function knowsAgents(deployment: KubeObject | undefined): boolean {
 export function whyLeftAlone(pod: Pod, inMesh: (namespace: string) => boolean): string | undefined {
   const { namespace = '', labels } = pod.metadata
   if (!inMesh(namespace)) return `namespace ${namespace} is not labelled ${meshLabel}=enabled`
+  if (!isCapturable(pod)) return 'it is a waypoint, which speaks mutual TLS itself'
   if (labels?.[meshLabel] === 'disabled') return `it is labelled ${meshLabel}=disabled`
-  if (pod.spec?.hostNetwork === true) return 'it is on the host\'s network'
-  return isCapturable(pod) ? undefined : 'it is a waypoint, which speaks mutual TLS itself'
+  return pod.spec?.hostNetwork === true ? 'it is on the host\'s network' : undefined
 }
