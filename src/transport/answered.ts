@@ -44,16 +44,22 @@ export function closeOnceAnswered(stream: ServerHttp2Stream, clock: Clock): void
 
 /**
  * Holds a reset of `stream` back while the head of its answer is on its way: to the peer, a tunnel that is reset before its answer
- * is one to be asked for again, one that is reset after it is a connection that broke.
+ * is one to be asked for again, one that is reset after it is a connection that broke. What still comes meanwhile is thrown away.
  */
 export function headBeforeReset(stream: ServerHttp2Stream, clock: Clock): void {
-  const destroy = stream._destroy.bind(stream)
+  const destroy = stream.destroy.bind(stream)
   const sent = (): boolean => {
     const session: Http2Session | undefined = stream.session
     return session === undefined || session.destroyed || (session.state.outboundQueueSize ?? 0) === 0
   }
-  stream._destroy = (error, done) => {
-    if (sent()) destroy(error, done)
-    else whenSent(clock, sent, () => destroy(error, done))
+  let held = false
+  // Not `_destroy`: a stream that says it is destroyed and whose handle still reads ends the process, for Node takes the bytes that come for an error.
+  stream.destroy = (error) => {
+    // Also if it is held already: with its session it is over at once.
+    if (sent()) return destroy(error)
+    if (!held) whenSent(clock, sent, () => destroy(error))
+    held = true
+    stream.push = () => true
+    return stream
   }
 }
