@@ -77,9 +77,10 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
       const place = await (wanted === undefined ? shared(entry) : (handed ?? makePlace(kube, wanted, { images, entry, signal, onStart })))
       onPlace()
       const told = await perform(one, place, options)
-      // Only from a case that passed: what a failed one leaves may be damaged.
+      // Only from a case that passed: what a failed one leaves may be damaged. And not to one whose clients enter the mesh otherwise.
       const [made] = own
-      if (wanted !== undefined && made !== undefined && [...waiting].some(({ place: next }) => next === wanted)) handedOn.set(wanted, made)
+      const isNext = (next: Case): boolean => next.place === wanted && entryOf(next) === entry
+      if (wanted !== undefined && made !== undefined && [...waiting].some(isNext)) handedOn.set(wanted, made)
       passed++
       say(`ok    ${one.name} (${lasted()})${told === undefined ? '' : `: ${told}`}`)
     } catch (error) {
