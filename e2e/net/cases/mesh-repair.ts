@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
-import { namespaceObject } from '../lib/objects.ts'
+import { readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { namespaceObject, podObject } from '../lib/objects.ts'
 import { until } from '../lib/mesh.ts'
 import { pods, services, shell } from '../lib/topology.ts'
 import { applicationPorts } from '../testing/protocol.ts'
@@ -68,6 +68,34 @@ export const cases = meshCases([
       for (const name of ['a', 'k', 'b'] as const) await settles(world, name, { host: services.stranger.address6, port: 80 }, (reply) => !('error' in reply) && reply.pod === 'stranger')
       await settles(world, 'stranger', { host: pods.k.address, port: lines }, (reply) => !('error' in reply))
       answered(await rig.pods.a.ask('ask', toC), 'c', pods.a.address)
+    },
+  },
+  {
+    name: 'the plugin of CNI holds the start of a pod of the mesh until it is captured, and of no other',
+    run: async ({ mesh }) => {
+      const { namespaces, binaries } = mesh.paths(2)
+      const start = (namespace: string, name: string): string => shell([
+        `export CNI_COMMAND=ADD CNI_CONTAINERID=${name} CNI_NETNS=/run/netns/${name} CNI_IFNAME=eth0`,
+        `export 'CNI_ARGS=K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${name};K8S_POD_UID=uid-${name}'`,
+        `ip netns exec node2 ${binaries}/waymark-cni`,
+      ].join('\n'), '{"cniVersion":"1.0.0","name":"rig","type":"waymark-cni","prevResult":{"cniVersion":"1.0.0","ips":[]}}')
+      const names = { late: 'back', other: 'outside' } as const
+      try {
+        for (const [name, namespace] of Object.entries(names)) {
+          shell(`ip netns add ${name}; ip -n ${name} link set lo up`)
+          symlinkSync(`/run/netns/${name}`, `${namespaces}/${name}`)
+          await mesh.control('put', [podObject({ namespace, name, node: 2, addresses: [] })])
+          assert.deepEqual(JSON.parse(start(namespace, name)), { cniVersion: '1.0.0', ips: [] })
+        }
+        assert.match(shell('ip netns exec late nft list ruleset; ip netns exec late ss -Hltn'), /redirect to :15001[^]*redirect to :15006[^]*:15008/)
+        assert.equal(shell('ip netns exec other nft list ruleset'), '')
+      } finally {
+        for (const [name, namespace] of Object.entries(names)) {
+          await mesh.control('delete', { kind: 'Pod', namespace, name })
+          rmSync(`${namespaces}/${name}`, { force: true })
+          shell(`ip netns del ${name} || true`)
+        }
+      }
     },
   },
   {
