@@ -4,7 +4,8 @@ import { createSecureServer } from 'node:http2'
 import type { ServerHttp2Session } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import { createServer as createTlsServer } from 'node:tls'
-import type { AddressInfo } from 'node:net'
+import { connect as connectTcp } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { systemClock } from '../kit/clock.ts'
 import type { Clock } from '../kit/clock.ts'
 import { fakeClock } from '../kit/testing/fake-clock.ts'
@@ -198,6 +199,20 @@ describe('createHboneClient', () => {
     const { code } = await turn(clock, 1000, pending)
     assert.equal(code, 'timeout', 'the new session was not answered either')
     assert.equal(dead.connections(), 2)
+  })
+
+  it('notices a peer that was killed at once, also by connections that may be half open', async () => {
+    const server = await listen()
+    const killed = await relay(server.address.port)
+    cleanups.push(killed.close)
+    const clock = fakeClock(Date.now())
+    const dial = (): Socket => connectTcp({ port: killed.port, host: '127.0.0.1', allowHalfOpen: true })
+    const client = createHboneClient({ credentials: mesh.source('client'), clock, dial })
+    cleanups.push(() => client.close())
+    const open = await client.connect(to(killed.port))
+    killed.kill()
+    await assert.rejects(readToEnd(open))
+    assert.equal(client.stats().sessions, 0)
   })
 
   it('the server too notices a client that died without a word', async () => {

@@ -109,6 +109,8 @@ export function openSession({ socket, context, wanted, clock, limits, onGone }: 
     startIdle()
   }
 
+  // TLS takes this over, and a peer that was killed ends its half without a word: nothing would end the other one until a ping is missed.
+  socket.allowHalfOpen = false
   // No server name: the peer is told by its SPIFFE id, and an SNI would tell onlookers where the traffic goes.
   const tls = connectTls({ socket, secureContext: context.context, ALPNProtocols: ['h2'], checkServerIdentity: () => undefined })
   const cancelConnect = clock.after(limits.connectTimeoutMs, () =>

@@ -9,6 +9,8 @@ export interface Relay {
   readonly connections: () => number
   /** From now on nothing passes, in either direction, and nothing is closed: a machine that lost power. */
   readonly freeze: () => void
+  /** Ends every connection towards the client, without a word of TLS, and takes nothing more: a process that was killed. */
+  readonly kill: () => void
   readonly close: () => void
 }
 
@@ -17,8 +19,11 @@ export async function relay(port: number | (() => number), host = '127.0.0.1'): 
   let frozen = false
   let connections = 0
   const sockets = new Set<Socket>()
+  const clients = new Set<Socket>()
   const listener = await listenTcp((client) => {
     connections++
+    clients.add(client)
+    client.once('close', () => clients.delete(client))
     const server = connect({ host, port: typeof port === 'number' ? port : port(), allowHalfOpen: true, noDelay: true })
     for (const [from, to] of [[client, server], [server, client]] as const) {
       sockets.add(from)
@@ -35,6 +40,10 @@ export async function relay(port: number | (() => number), host = '127.0.0.1'): 
     port: listener.port,
     connections: () => connections,
     freeze: () => { frozen = true },
+    kill: () => {
+      frozen = true
+      for (const client of clients) client.end()
+    },
     close: () => {
       listener.close()
       for (const socket of sockets) socket.destroy()
