@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { agentPods } from '../lib/agents.ts'
 import { allCaptured, onePod, podsOf } from '../lib/captured.ts'
 import { defineCases, type Case } from '../lib/case.ts'
 import { holdOpen, type Held } from '../lib/held.ts'
@@ -6,6 +7,7 @@ import { echo, service } from '../lib/manifests.ts'
 import { restartsOf } from '../lib/nodes.ts'
 import type { KubeObject } from '../lib/objects.ts'
 import { allEnforced, authorization, judgedAs, mtls, onService, settles, withdrawn, wordOf } from '../lib/policies.ts'
+import { withoutFailure } from '../lib/steady.ts'
 import { isReady } from '../lib/sturdy.ts'
 import { callers, wallsPlace } from '../lib/walls.ts'
 
@@ -107,6 +109,39 @@ export const cases = defineCases([
       assert.deepEqual([member.isOpen(), throughWaypoint.isOpen()], [true, true])
       await withdrawn(context, [strict, only('garden', ['default']), only('store', ['default'])])
       for (const held of opened) held.close()
+    },
+  },
+  {
+    ...captured,
+    name: 'captured: policies that allow who is there come and go under load: nothing is denied, and no agent falls over it',
+    features: ['AuthorizationPolicy', 'node agent'],
+    manifests: [service('store', 'loaded', echo.both), service('garden', 'loaded', { app: 'plot' })],
+    run: async (context) => {
+      const { driver, url, namespace, kube, installation } = context
+      await callers(context)
+      const allowing = (role: string, to: object = {}) => authorization(role, 'loaded', { targetRefs: [onService('loaded')], rules: [{ from: [{ namespaces: [namespace('shop')] }], ...to }] })
+      const restarts = async () => (await kube.list('Pod', installation.namespace, agentPods)).map((pod) => restartsOf(pod, 'agent'))
+      const before = await restarts()
+      const loads = await Promise.all((['a', 'b'] as const).map(async (pod) => {
+        const from = await driver('shop', pod)
+        assert.ok((await from.until({ url: url('store', 'loaded'), status: 200, withinMs: 20_000, fresh: true })).held)
+        return from.load({ url: url('store', 'loaded'), rps: 40, forSeconds: 60, fresh: pod === 'b', resend: pod === 'a' })
+      }))
+      const thief = await driver('shop', 'thief')
+      assert.ok((await thief.until({ url: url('garden', 'loaded'), status: 200, withinMs: 20_000, fresh: true })).held)
+      // Where callers come themselves nothing fails at all.
+      const { told } = await withoutFailure('without a waypoint', thief, { url: url('garden', 'loaded'), rps: 40, fresh: false, resend: true }, async () => {
+        await judgedAs(context, allowing('garden'), allEnforced)
+        await judgedAs(context, allowing('store'), allEnforced)
+        await judgedAs(context, allowing('store', { to: [{ methods: ['GET'] }] }), allEnforced)
+        await withdrawn(context, [allowing('store'), allowing('garden')])
+      })
+      const results = await Promise.all(loads.map((load) => load.stop()))
+      assert.deepEqual(await restarts(), before)
+      // Until the waypoint knows of the first policy it does not say for whom it comes, and the agents let nobody in whom they do not know.
+      for (const { failures } of results) for (const { status, reason } of failures) assert.match(`${status} ${reason ?? ''}`, /^50[23] (?:upstream-reset|connect-failure)$/)
+      assert.ok(results.every(({ statuses }) => (statuses['200'] ?? 0) > 0))
+      return `${told}; by the waypoint ${JSON.stringify(results.map(({ statuses }) => statuses))}`
     },
   },
 ])

@@ -88,16 +88,28 @@ export async function allReach(context: Context, scene: Scene, rows: readonly Ro
   return wanted.length
 }
 
-/** Each attempt must be refused, as its row says. @returns a line for each */
+/**
+ * Each attempt must be refused, as its row says. One that ends otherwise, and not at the application, is made again: controllers and DNS may be busy.
+ * @returns a line for each
+ */
 export async function allRefused(context: Context, scene: Scene, rows: readonly Row[]): Promise<readonly string[]> {
-  const outcomes = await performed(context, scene, 'refused', rows)
-  const told = rows.map(({ name }, at) => `${name}: ${wordsOf(outcomes[at])}`)
-  const wrong = rows.flatMap(({ refused, sees = [] }, at) => {
-    const seen = sawIn(outcomes[at]).filter((path) => !sees.includes(path))
-    return refused.test(wordsOf(outcomes[at])) && seen.length === 0 ? [] : [`${told[at] ?? ''} in place of ${String(refused)}`]
-  })
-  assert.deepEqual(wrong, [])
-  return told
+  const told = new Map<Row, string>()
+  const broken: string[] = []
+  const reachedBy = (row: Row, outcome: Outcome | undefined): boolean => sawIn(outcome).some((path) => row.sees?.includes(path) !== true)
+  let waiting = rows
+  await context.until('every attempt to be refused', async () => {
+    const outcomes = await performed(context, scene, 'refused', waiting)
+    const wrong = waiting.filter((row, at) => {
+      told.set(row, wordsOf(outcomes[at]))
+      if (reachedBy(row, outcomes[at])) broken.push(`${row.name}: ${wordsOf(outcomes[at])}`)
+      return !row.refused.test(wordsOf(outcomes[at]))
+    })
+    waiting = wrong
+    return wrong.length === 0 || broken.length > 0
+  }, 20_000).catch(() => {})
+  const wrong = waiting.map((row) => `${row.name}: ${told.get(row) ?? ''} in place of ${String(row.refused)}`)
+  assert.deepEqual([...broken, ...wrong], [])
+  return rows.map((row) => `${row.name}: ${told.get(row) ?? ''}`)
 }
 
 /** How often pods of the application were asked by attempts that were to be refused, whatever came of the answer. Ask when the policies are gone. */
