@@ -212,7 +212,7 @@ describe('install and uninstall', () => {
     server.put({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'till-1', namespace: 'shop', annotations: { 'waymark.dev/captured': 'true' } }, spec: {} })
     server.put({ apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name: 'waymark-agent', namespace: 'waymark-system' }, spec: {} })
     assert.equal(await uninstall(removal, io, access()), 1)
-    assert.match(said.join('\n'), /a pod is captured by agents of nodes: shop\/till-1[^]*take the label waymark.dev\/mesh away/)
+    assert.match(said.join('\n'), /a pod is marked as captured by agents of nodes: shop\/till-1[^]*take the label waymark.dev\/mesh away/)
     assert.equal(await finish(uninstall({ ...removal, force: true }, io, access())), 0)
     assert.equal(server.list('DaemonSet').length, 0)
   })

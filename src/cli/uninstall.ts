@@ -94,8 +94,8 @@ async function whyNot(client: KubeClient, { namespace, force, crds }: UninstallO
   const lines: string[] = []
   const captured = (await listAll(client, 'Pod')).filter(({ metadata }) => metadata.annotations?.[capturedAnnotation] === 'true')
   if (captured.length > 0) {
-    lines.push(`${captured.length === 1 ? 'a pod is' : `${captured.length} pods are`} captured by agents of nodes: ${named(captured)}`)
-    lines.push('  without agents and controllers their connections are refused: take the label waymark.dev/mesh away from their namespaces first, see docs/agent.md; or use --force')
+    lines.push(`${captured.length === 1 ? 'a pod is' : `${captured.length} pods are`} marked as captured by agents of nodes: ${named(captured)}`)
+    lines.push('  unless the agents retired before they went, their connections are refused from then on: take the label waymark.dev/mesh away from their namespaces, or switch agents on and let them retire, see docs/agent.md; or use --force')
   }
   const waypoints = await waypointGateways(client)
   if (waypoints.length > 0) {

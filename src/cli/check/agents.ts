@@ -24,6 +24,7 @@ export function judgeAgents(facts: Facts, live: Pick<LiveCluster, 'resources'>, 
   const { daemonSet, pods, desired, ready } = facts.agents
   const marked = [...live.resources.Pod.values()].filter((pod) => pod.metadata.annotations?.[capturedAnnotation] === 'true' && !isOver(pod))
   if (daemonSet === undefined && pods.length === 0) return judgeAbsence(knowsAgents(facts.deployment), marked)
+  if (argsOf(daemonSet).includes('--retire')) return judgeRetirement(facts.agents, namespace)
   const lines: Line[] = []
   if (daemonSet === undefined) lines.push(failure(`the DaemonSet ${install.agent} is gone, and ${count(pods.length, 'agent')} of it still ${pods.length === 1 ? 'runs' : 'run'}`, 'wait for their end and look again; docs/agent.md says how agents are taken away'))
   if (!knowsAgents(facts.deployment)) lines.push(failure('there are agents, and the controllers do not reckon with them: nothing is captured', 'set agent.enabled of the chart, which switches both: helm upgrade … --set agent.enabled=true'))
@@ -50,10 +51,17 @@ function judgeAbsence(expected: boolean, marked: readonly Pod[]): readonly Line[
     lines.push(failure(`the controllers reckon with agents, and there is no DaemonSet ${install.agent}: pods of the mesh do not start, and those that are captured are refused`, 'bring it back, or switch both off, with the chart: helm upgrade … --set agent.enabled=true, or false'))
   }
   if (marked.length > 0) {
-    lines.push(failure(`agents are gone, and ${count(marked.length, 'pod')} ${marked.length === 1 ? 'is' : 'are'} still captured: ${marked.length === 1 ? 'its' : 'their'} connections are refused`,
-      'switch agents on again and take the labels of the namespaces away first, see docs/agent.md; or delete these pods, for rules end with them', some(names(marked))))
+    lines.push(warning(`there are no agents, and ${count(marked.length, 'pod')} ${marked.length === 1 ? 'is' : 'are'} marked as captured: unless the agents retired before they went, ${marked.length === 1 ? 'its' : 'their'} connections are refused`,
+      'if they are, switch agents on again and let them retire (agent.retire), see docs/agent.md; new pods have neither the rules nor the mark', some(names(marked))))
   }
   return lines
+}
+
+/** Agents that only take away what others left. */
+function judgeRetirement({ pods, desired, ready }: Facts['agents'], namespace: string): readonly Line[] {
+  const troubles = pods.filter((pod) => !pod.ready).map(({ name, node, trouble }) => `${name} on ${node ?? 'no node'}: ${trouble ?? 'it is not ready'}`)
+  if (ready < desired) return [warning(`agents retire on ${ready} of ${count(desired, 'node')}: on the others pods may still be captured, and are refused without an agent`, `kubectl rollout status -n ${namespace} daemonset/${install.agent}`, troubles)]
+  return [warning(`agents retire on ${count(desired, 'node')}: nothing is captured, and traffic is in plain`, `when their logs say that nothing is left, they can go (agent.enabled=false); else take agent.retire back`)]
 }
 
 function judgeVersions({ agents: { pods }, controllers }: Facts): readonly Line[] {

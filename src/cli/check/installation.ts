@@ -46,7 +46,7 @@ export async function checkInstallation(options: InstallationCheckOptions): Prom
     found.facts = facts
     return [
       ...judgeControllers(facts), ...judgeLeader(facts, clock.now()), ...judgeVersions(facts, versions().version),
-      ...(await checkControllerRights(client, namespace, facts.deployment)),
+      ...(await checkControllerRights(client, namespace, facts.deployment, facts.agents.daemonSet !== undefined)),
       ...facts.notes.map(({ message, advice }) => warning(message, advice)),
     ]
   })

@@ -83,9 +83,9 @@ async function judgeCaptured(client: KubeClient): Promise<readonly Line[]> {
   const { items } = (await client.get('/api/v1/pods')) as { readonly items: readonly KubeObject[] }
   const captured = items.filter(({ metadata }) => metadata.annotations?.[capturedAnnotation] === 'true').map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`)
   if (captured.length === 0) return []
-  return [failure(
-    `agents of an older installation are gone, and ${count(captured.length, 'pod')} of theirs ${captured.length === 1 ? 'is' : 'are'} still captured: connections are refused there`,
-    'delete these pods, for rules end with them; docs/agent.md says how agents are taken away', some(captured))]
+  return [warning(
+    `${count(captured.length, 'pod')} ${captured.length === 1 ? 'is' : 'are'} marked as captured by agents of an older installation: unless these retired before they went, connections are refused there`,
+    'replace these pods, for rules end with them; docs/agent.md says how agents are taken away', some(captured))]
 }
 
 /** Tries, without making it, a pod as the controller's are: Pod Security, quotas and admission policies have their say. */

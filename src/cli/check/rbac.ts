@@ -9,8 +9,8 @@ import { extraRights, missingRights } from './rights.ts'
 const rbac = 'rbac.authorization.k8s.io/v1'
 const again = 'apply the installation again: waymark install --apply, or helm upgrade'
 
-/** Compares the controller's live rights with those that it needs. */
-export function checkControllerRights(client: KubeClient, namespace: string, deployment: KubeObject): Promise<readonly Line[]> {
+/** Compares the controller's live rights with those that it needs. @param hasAgents the chart gives those for agents, also while these retire */
+export function checkControllerRights(client: KubeClient, namespace: string, deployment: KubeObject, hasAgents = false): Promise<readonly Line[]> {
   return unlessForbidden('the controller\'s rights', async () => {
     const name = install.controller
     const [clusterRole, clusterBinding, role, binding] = await Promise.all([
@@ -22,7 +22,7 @@ export function checkControllerRights(client: KubeClient, namespace: string, dep
       ...(binds(clusterBinding, 'ClusterRole', namespace, account) ? [] : [`ClusterRoleBinding ${name}`]),
       ...(binds(binding, 'Role', namespace, account) ? [] : [`RoleBinding ${namespace}/${name}`]),
     ]
-    return judgeRights({ clusterRules: rulesOf(clusterRole), ownRules: rulesOf(role), unbound, account: `${namespace}/${account}`, ownCaSecret: ownCaSecretOf(deployment), agents: knowsAgents(deployment) })
+    return judgeRights({ clusterRules: rulesOf(clusterRole), ownRules: rulesOf(role), unbound, account: `${namespace}/${account}`, ownCaSecret: ownCaSecretOf(deployment), agents: hasAgents || knowsAgents(deployment) })
   }, 'use a context whose user may get roles and their bindings')
 }
 

@@ -32,8 +32,10 @@ export async function readAgents(asking: Asking, namespace: string): Promise<Age
     message: 'on which nodes agents should be is not known: you may not get daemonsets', advice: `ask for that right in namespace ${namespace}`,
   }))
   const { desiredNumberScheduled: desired = 0, numberReady: ready = 0 } = (daemonSet?.['status'] ?? {}) as { readonly desiredNumberScheduled?: number; readonly numberReady?: number }
-  const found = await readPods(asking, `/api/v1/namespaces/${namespace}/pods`, agentSelector)
-  const pods = await inParallel(found, 8, async (pod): Promise<AgentPod> => ({ ...pod, dump: pod.ready || pod.metrics !== undefined ? await readDump(asking, pod) : undefined }))
+  // Agents that retire have nothing to tell.
+  const retire = argsOf(daemonSet).includes('--retire')
+  const found = await readPods(retire ? { ...asking, note: () => {} } : asking, `/api/v1/namespaces/${namespace}/pods`, agentSelector)
+  const pods = await inParallel(found, 8, async (pod): Promise<AgentPod> => ({ ...pod, dump: !retire && (pod.ready || pod.metrics !== undefined) ? await readDump(asking, pod) : undefined }))
   return { daemonSet, desired, ready, pods }
 }
 

@@ -1,63 +1,13 @@
-import { readFileSync } from 'node:fs'
-import { parse } from 'yaml'
-import { ownPlurals } from '../../../crds/load.ts'
 import { KubeError } from '../../kube/errors.ts'
 import type { KubeObject } from '../../kube/object.ts'
-import { checkVerb, type CheckVerbOptions } from '../check/verb.ts'
-import { agentDump, type AgentDumpOptions } from '../agent-dump.ts'
-import { configDump, type ConfigDumpOptions } from '../config-dump.ts'
-import type { AgentDump } from '../../node/dump.ts'
 import { explain } from '../explain.ts'
-import type { Io } from '../io.ts'
-import { status } from '../status.ts'
-import { tap, type TapOptions } from '../tap.ts'
 import { versions } from '../version.ts'
-import { waypointApply, waypointDelete, waypointList, type WaypointApplyOptions } from '../waypoints.ts'
-import { addAgents, addWaypoint, agentMetrics, caInfo, controllerMetrics, controllers, putCa, putMember, startBare, startMesh, startMs, waitingClock, waypointMetrics, type SimulatedMesh } from './mesh.ts'
-
-/** What a verb says of a cluster in some state. */
-export interface ClusterCase {
-  /** Holds what it must say. */
-  readonly file: string
-  readonly start: () => Promise<SimulatedMesh>
-  /** Brings the cluster into that state. */
-  readonly arrange?: (mesh: SimulatedMesh) => unknown
-  readonly run: (mesh: SimulatedMesh, io: Io) => Promise<number>
-}
+import { addWaypoint, caInfo, controllerMetrics, controllers, putCa, startBare, startMesh, startMs, waypointMetrics, type SimulatedMesh } from './mesh.ts'
+import { agentCases } from './agent-cases.ts'
+import { namespace, gatewayApi, day, access, check, pre, apply, remove, dump, show, list, bare, page, refused, notReady, waiting, labelled, ownDefinitions, type ClusterCase } from './case-verbs.ts'
 
 export const clusterGoldenFolder = new URL('../testdata/cluster/', import.meta.url)
 
-const namespace = 'waymark-system'
-const gatewayApi = 'gateway.networking.k8s.io/v1'
-const day = 86_400_000
-const access = (mesh: SimulatedMesh) => ({ client: mesh.server.client({ namespace: 'shop' }), podPorts: mesh.podPorts, clock: waitingClock() })
-const check = (options: Partial<CheckVerbOptions> = {}): ClusterCase['run'] => (mesh, io) => checkVerb({ pre: false, namespace, output: 'table', ...options }, io, access(mesh))
-const pre = check({ pre: true })
-const apply = (options: Partial<WaypointApplyOptions> = {}, place?: string): ClusterCase['run'] => (mesh, io) =>
-  waypointApply(place, { name: 'waypoint', enrollNamespace: false, dryRun: false, wait: false, timeout: 5, ...options }, io, access(mesh))
-const remove = (name: string, wait = false): ClusterCase['run'] => (mesh, io) => waypointDelete(name, { wait, timeout: 5 }, io, access(mesh))
-const dump = (what: string, options: Partial<ConfigDumpOptions> = {}): ClusterCase['run'] => (mesh, io) => configDump(what, { diff: false, output: 'yaml', ...options }, io, access(mesh))
-const agents = (options: Partial<AgentDumpOptions> = {}): ClusterCase['run'] => (mesh, io) => agentDump({ namespace, output: 'table', ...options }, io, access(mesh))
-const look = (what: string, options: Partial<TapOptions> = {}): ClusterCase['run'] => async (mesh, io) => {
-  const code = await tap(what, { rate: 100, output: 'table', ...options }, io, { ...access(mesh), stopped: new Promise(() => {}) })
-  for (const each of mesh.asked.filter((page) => page.includes('/tap')).sort()) io.say(`asked ${each}`)
-  return code
-}
-const withAgents = async (): Promise<SimulatedMesh> => {
-  const mesh = await startMesh()
-  addAgents(mesh)
-  await mesh.settle()
-  return mesh
-}
-const show = (output: 'table' | 'json' = 'table'): ClusterCase['run'] => (mesh, io) => status({ namespace, output }, io, access(mesh))
-const list = (allNamespaces: boolean, output: 'table' | 'json' = 'table'): ClusterCase['run'] => (mesh, io) => waypointList({ allNamespaces, output }, io, access(mesh))
-
-const bare = (): Promise<SimulatedMesh> => startBare()
-const page = (text: string, code = 200) => ({ status: code, text })
-const refused = new KubeError(403, '', 'GET of port 15020: 403 pods/portforward is forbidden')
-const notReady = (more: object = {}): object => ({ status: { conditions: [{ type: 'Ready', status: 'False' }], ...more } })
-const waiting = (reason: string, more: object = {}): object => ({ containerStatuses: [{ name: 'waymark', ready: false, image: 'images.example/waymark:9', state: { waiting: { reason } }, ...more }] })
-const labelled = (name: string, labels: object, annotations: object = {}): KubeObject => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels: labels as Record<string, string>, annotations: annotations as Record<string, string> } })
 const uninstalled = (mesh: SimulatedMesh, ...kinds: readonly [kind: string, plural: string][]): void => {
   for (const [kind, plural] of kinds) {
     mesh.server.uninstall(kind)
@@ -70,57 +20,10 @@ const annotateCrds = (mesh: SimulatedMesh, annotations: Readonly<Record<string, 
 const bundleVersion = 'gateway.networking.k8s.io/bundle-version'
 const channelOf = 'gateway.networking.k8s.io/channel'
 
-const ownDefinitions = (): readonly KubeObject[] =>
-  ownPlurals.map((plural) => parse(readFileSync(new URL(`../../../crds/waymark/${plural}.yaml`, import.meta.url), 'utf8')) as KubeObject)
-
 /** As a user with the ClusterRole `view` alone, which knows neither custom resources nor Leases nor rights. */
 function viewerOnly({ server, says }: SimulatedMesh): void {
   server.forbid(({ group, verb }) => verb !== 'create' && (/gateway|coordination|rbac|apiextensions/.test(group)))
   for (const name of [...controllers, 'waypoint-1', 'waypoint-2']) says.set(name, { '/metrics': refused, '/subscribers': refused })
-}
-
-/** A verb that is called wrongly says so by an error, as the command line tells it. */
-async function runExplain(mesh: SimulatedMesh, io: Io, pod: string, url: string): Promise<number> {
-  return explain([url], { from: { namespace: 'shop', pod }, header: [], output: 'table' }, io, access(mesh))
-}
-
-/** What two processes show; the others have nothing to show. */
-function tapped({ says }: SimulatedMesh): void {
-  const time = '2026-01-02T03:04:05.678Z'
-  const id = (account: string): string => `spiffe://cluster.local/ns/${account.replace('/', '/sa/')}`
-  const request = { kind: 'request', verdict: 'allowed', time, waypoint: 'shop/waypoint', protocol: 'http1', method: 'GET', path: '/items?a=1', status: 200, duration_ms: 3.456, bytes_in: 0, bytes_out: 1234, source: id('shop/till'), destination: 'shop/cart:80' }
-  const connection = { kind: 'connection', event: 'ended', verdict: 'allowed', time, node: 'node-2', direction: 'outbound', transport: 'mtls', via: 'waypoint', source: 'shop/till-1', source_id: id('shop/till'), destination: 'shop/cart', destination_address: '10.96.1.2:80', service: 'shop/cart', ended: 'clean', duration_ms: 65_432, bytes_in: 2_000_000, bytes_out: 20_000_000 }
-  const lines: Readonly<Record<string, readonly object[]>> = {
-    'waypoint-1': [
-      { ...request, route: 'HTTPRoute shop/cart', rule: 0, endpoint: '10.2.7.9:8080' },
-      { ...request, verdict: 'denied', status: 403, reason: 'denied', policy: 'shop/readers', source: id('club/reader'), detail: 'nobody else \u001b[2J' },
-      { ...request, verdict: 'refused', protocol: 'grpc', method: 'POST', path: '/shop.Cart/Add', status: 200, grpc_status: 12, reason: 'no-route' },
-      { ...request, kind: 'connection', protocol: 'tcp', method: undefined, path: undefined, status: 0, audit: ['shop/watch'] },
-    ],
-    'waymark-agent-2': [
-      { ...connection, event: 'opened', duration_ms: 0, bytes_in: 0, bytes_out: 0, ended: undefined }, connection,
-      { ...connection, verdict: 'failed', reason: 'connect-failure', ended: undefined, duration_ms: 5_000, bytes_in: 0, bytes_out: 0 },
-      { ...connection, direction: 'plaintext', transport: 'plain', via: undefined, source: undefined, source_id: undefined, source_address: '10.9.9.9:1', verdict: 'refused', reason: 'plaintext-refused', service: undefined, destination: 'shop/till-1', ended: undefined },
-      { kind: 'dropped', count: 7 },
-    ],
-  }
-  for (const name of ['waypoint-1', 'waypoint-2', 'waymark-agent-1', 'waymark-agent-2']) says.set(name, { '/tap': page((lines[name] ?? []).map((each) => `${JSON.stringify(each)}\n`).join('')) })
-}
-
-/** One agent that is cut off and could not capture its pod, and metrics of connections in plain from the other. */
-async function troubleAgents(mesh: SimulatedMesh): Promise<void> {
-  const dump = JSON.parse((await mesh.podPorts.get({ namespace, name: 'waymark-agent-2' }, 15000, '/dump')).text) as AgentDump
-  const pods = dump.pods.map((pod) => ({ ...pod, mark: undefined, traffic: undefined, state: 'waiting', rules: false, problem: 'port 15008 is taken in the pod' }))
-  const certificates = dump.certificates.map((each) => ({ ...each, notAfterMs: startMs + 60_000 }))
-  const troubled = { ...dump, version: '0.0.1', controller: { connected: false, silenceMs: 600_000, source: 'kept' }, certificates, pluginProblem: 'there is no list of plugins', pods }
-  mesh.says.set('waymark-agent-2', { '/dump': page(JSON.stringify(troubled)), '/metrics': page(agentMetrics({ version: '0.0.1', connected: 0, silence: 600 })) })
-  mesh.edit('Pod', 'shop', 'till-1', { metadata: { annotations: { 'waymark.dev/captured': null } } })
-  const plain = (outcome: string, source: string, value: number): string => {
-    const [of, workload] = source.split('/')
-    return `waymark_agent_connections_total{direction="plaintext",destination_namespace="shop",destination_workload="cart",service="",transport="plain",outcome="${outcome}",reason="",source_namespace="${of ?? ''}",source_workload="${workload ?? ''}"} ${value}`
-  }
-  mesh.says.set('waymark-agent-1', { '/metrics': page(agentMetrics({}, plain('allowed', 'club/reader', 12), plain('allowed', '', 1), plain('refused', 'club/reader', 3))) })
-  await mesh.settle()
 }
 
 const cases: readonly ClusterCase[] = [
@@ -366,82 +269,11 @@ const cases: readonly ClusterCase[] = [
   { file: 'dump-stranger.txt', start: startMesh, run: dump('till'), arrange: ({ server }) => server.put({ apiVersion: 'v1', kind: 'Pod', metadata: { namespace: 'shop', name: 'till' }, spec: {} }) },
   { file: 'dump-no-pod.txt', start: startMesh, run: dump('controller'), arrange: (mesh) => controllers.forEach((name) => mesh.edit('Pod', namespace, name, notReady())) },
   { file: 'dump-refused.txt', start: startMesh, run: dump('waypoint-1'), arrange: ({ says }) => says.set('waypoint-1', { '/snapshot': refused }) },
-  { file: 'tap.txt', start: withAgents, run: look('shop'), arrange: tapped },
-  { file: 'tap.jsonl', start: withAgents, run: look('svc/cart', { output: 'json', max: 2 }), arrange: tapped },
-  { file: 'tap-pod.txt', start: withAgents, run: look('pod/till-1', { verdict: 'denied', only: 'connections' }), arrange: tapped },
-  { file: 'tap-refused.txt', start: startMesh, run: look('shop'), arrange: ({ says }) => { for (const at of [1, 2]) says.set(`waypoint-${at}`, { '/tap': refused }) } },
-  { file: 'tap-nowhere.txt', start: startMesh, run: look('nowhere') },
-  { file: 'tap-no-pod.txt', start: startMesh, run: look('pod/other') },
-  { file: 'tap-nobody.txt', start: bare, run: look('shop'), arrange: ({ server }) => server.put(labelled('shop', {})) },
-  { file: 'status-agents.txt', start: withAgents, run: show() },
-  { file: 'status-agents.json', start: withAgents, run: show('json') },
-  { file: 'status-agents-troubled.txt', start: withAgents, run: show(), arrange: troubleAgents },
-  { file: 'check-agents-fine.txt', start: withAgents, run: check() },
-  { file: 'check-agents-troubled.txt', start: withAgents, run: check(), arrange: troubleAgents },
-  {
-    file: 'check-agents-not-ready.txt', start: withAgents, run: check(),
-    arrange: async (mesh) => {
-      mesh.edit('DaemonSet', namespace, 'waymark-agent', { status: { numberReady: 1 } })
-      mesh.remove('Pod', namespace, 'waymark-agent-2')
-      mesh.edit('Pod', 'shop', 'till-1', { metadata: { annotations: { 'waymark.dev/captured': null } } })
-      await mesh.settle()
-    },
-  },
-  {
-    file: 'check-agents-gone.txt', start: withAgents, run: check(),
-    arrange: (mesh) => {
-      mesh.remove('DaemonSet', namespace, 'waymark-agent')
-      for (const at of [1, 2]) mesh.remove('Pod', namespace, `waymark-agent-${at}`)
-    },
-  },
-  {
-    file: 'check-agents-unexpected.txt', start: startMesh, run: check(),
-    arrange: (mesh) => {
-      const { spec } = mesh.server.get({ kind: 'Deployment', namespace, name: 'waymark-controller' }) as unknown as { readonly spec: object }
-      addAgents(mesh)
-      mesh.edit('Deployment', namespace, 'waymark-controller', { spec })
-    },
-  },
-  {
-    file: 'pre-agents-left.txt', start: bare, run: pre,
-    arrange: (mesh) => {
-      mesh.server.put({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { namespace, name: 'waymark-agent' } })
-      putMember(mesh, 'till-1', 'node-1', '10.2.8.4')
-    },
-  },
-  { file: 'dump-agent-same.txt', start: withAgents, run: dump('waymark-agent-1', { diff: true, namespace }) },
-  { file: 'agent-dump.txt', start: withAgents, run: agents() },
-  { file: 'agent-dump-node.json', start: withAgents, run: agents({ node: 'node-2', output: 'json' }) },
-  { file: 'agent-dump-no-node.txt', start: withAgents, run: agents({ node: 'node-9' }) },
-  { file: 'agent-dump-none.txt', start: startMesh, run: agents() },
-  { file: 'agent-dump-troubled.txt', start: withAgents, run: agents({ node: 'node-2' }), arrange: troubleAgents },
-  { file: 'agent-dump-refused.txt', start: withAgents, run: agents(), arrange: ({ says }) => { for (const at of [1, 2]) says.set(`waymark-agent-${at}`, { '/dump': refused, '/metrics': refused }) } },
   { file: 'status-viewer.txt', start: startMesh, run: show(), arrange: viewerOnly },
   { file: 'check-viewer.txt', start: startMesh, run: check(), arrange: viewerOnly },
   {
     file: 'explain-viewer.txt', start: startMesh, arrange: viewerOnly,
     run: (mesh, io) => explain(['http://cart/'], { from: { namespace: 'shop', serviceAccount: 'till' }, header: [], output: 'table' }, io, access(mesh)),
-  },
-  ...([
-    ['explain-from-pod', 'till-1', 'http://cart/'], ['explain-from-pod-outside', 'till-1', 'http://example.org/'], ['explain-from-pod-to-pod', 'till-1', 'http://10.2.7.9:8080/'],
-    ['explain-from-pod-disabled', 'alone-1', 'http://cart/'], ['explain-from-pod-gone', 'till-9', 'http://cart/'],
-  ] as const).map(([file, pod, url]): ClusterCase => ({
-    file: `${file}.txt`, start: withAgents, run: (mesh, io) => runExplain(mesh, io, pod, url),
-  })),
-  {
-    file: 'explain-from-pod-strict.txt', start: withAgents, run: (mesh, io) => runExplain(mesh, io, 'alone-1', 'http://10.2.7.9:8080/'),
-    arrange: ({ server }) => {
-      for (const each of ownDefinitions()) server.put(each)
-      server.put({ apiVersion: 'policy.waymark.dev/v1alpha1', kind: 'MTLSPolicy', metadata: { namespace: 'shop', name: 'strict', creationTimestamp: '2026-01-01T03:04:05Z' }, spec: { mode: 'Strict' } })
-    },
-  },
-  {
-    file: 'explain-from-pod-no-agents.txt', start: startMesh, run: (mesh, io) => runExplain(mesh, io, 'till-1', 'http://cart/'),
-    arrange: (mesh) => putMember(mesh, 'till-1', 'node-1', '10.2.8.4'),
-  },
-  {
-    file: 'explain-from-pod-refuse.txt', start: withAgents, run: (mesh, io) => runExplain(mesh, io, 'till-1', 'tcp://192.0.2.1:5432'),
-    arrange: (mesh) => mesh.edit('DaemonSet', namespace, 'waymark-agent', { spec: { template: { spec: { containers: [{ args: ['agent', '--unknown-destinations=refuse'] }] } } } }),
   },
   {
     file: 'explain.txt', start: startMesh,
@@ -452,7 +284,7 @@ const cases: readonly ClusterCase[] = [
 
 /** Each state of a cluster that a verb tells apart. */
 export function clusterCases(): readonly ClusterCase[] {
-  return cases
+  return [...cases, ...agentCases()]
 }
 
 /** Everything that a case says: data, then talk, then the exit code. What differs from run to run has a name in its place. */
