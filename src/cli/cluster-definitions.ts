@@ -53,6 +53,7 @@ function defineWaypoint(command: Command, { io, onExit }: ProgramContext): void 
     .addOption(new Option('--access-log <how>', 'a line of JSON on stdout for each request; errors: for those that failed').choices(accessLogLevels).default('json'))
     .addOption(new Option('--log-level <level>', 'what it says of itself on stderr').choices(logLevels).default('info'))
     .addOption(new Option('--drain <seconds>', 'how long requests in flight get when it ends').argParser(seconds(0, 3600)).default(30))
+    .addOption(new Option('--linger <seconds>', 'how long it goes on taking connections before that, until callers have heard that it ends').argParser(seconds(0, 60)).default(5))
     .addOption(new Option('--host <address>', 'where everything but the admin port listens').default('0.0.0.0'))
     .addOption(port('--hbone-port <port>', 'the mesh listener', ports.hbone))
     .addOption(port('--admin-port <port>', 'configuration as JSON, on loopback', ports.admin))

@@ -38,7 +38,7 @@ describe('waymark waypoint', function () {
     const { host, port } = control.server.address
     command = startCommand('waypoint', '--namespace', 'shop', '--name', 'waypoint', '--pod', 'waypoint-1', '--trust-domain', trustDomain, '--controller', `${host}:${port}`,
       '--controller-id', formatSpiffeId(controller), '--token-file', await plane.tokenFile('shop/waypoint'), '--bundle-file', plane.bundleFile, '--state', `${plane.directory}/state`,
-      '--host', '127.0.0.1', '--hbone-port', '0', '--admin-port', 'none', '--metrics-port', 'none', '--ready-port', 'none', ...args)
+      '--host', '127.0.0.1', '--hbone-port', '0', '--admin-port', 'none', '--metrics-port', 'none', '--ready-port', 'none', '--linger', '0', ...args)
     return command
   }
   /** One request each over sessions of their own. */
@@ -69,6 +69,15 @@ describe('waymark waypoint', function () {
     assert.equal(await ended, 0)
     const logged = out().trimEnd().split('\n').map((line) => (JSON.parse(line) as { readonly status: number }).status)
     assert.deepEqual([200, 503].map((status) => logged.filter((each) => each === status).length), [24, 24])
+  })
+
+  it('goes on taking connections for a while after it was told to end, for callers that have not heard of it', async () => {
+    const { child, untilSaid, ended } = await start('--linger', '2')
+    const [, port] = await untilSaid(/waypoint shop\/waypoint on 127\.0\.0\.1:(\d+)\n/)
+    child.kill('SIGTERM')
+    await untilSaid(/stopping: /)
+    assert.deepEqual(await ask(Number(port), 1), [200])
+    assert.equal(await ended, 0)
   })
 
   it('says only what is wrong if asked to, and logs only what failed if asked to', async () => {

@@ -28,6 +28,7 @@ export interface WaypointVerbOptions extends MemberOptions {
   readonly logLevel: LogLevel
   /** Seconds. */
   readonly drain: number
+  readonly linger: number
   readonly host: string
   readonly hbonePort: PortChoice
   readonly adminPort: PortChoice
@@ -129,6 +130,8 @@ async function serve(options: WaypointVerbOptions, io: Io, stopped: Promise<void
   // Not ready first: whoever looks at readiness sends nothing new, and what is in flight gets its time.
   configured.notReady('the waypoint is being stopped')
   log.info('stopping: what is in flight may finish; a second signal ends it at once')
+  // Callers know by now or within a moment: whoever has not heard yet is served.
+  if (failure === undefined && options.linger > 0) await new Promise<void>((resolve) => void clock.after(options.linger * 1000, resolve))
   await plane.drain()
   return failure === undefined ? exitCodes.fine : exitCodes.failed
 }

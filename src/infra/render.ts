@@ -46,7 +46,7 @@ export function renderWaypoint(
       name, installation, parameters, labels, selector,
       annotations: infra.annotations,
       args: waypointArgs(infra, installation),
-      graceSeconds: drainSeconds + 10,
+      graceSeconds: drainSeconds + 15,
     }),
   }
   const scaler = autoscaling === undefined ? [] : [{

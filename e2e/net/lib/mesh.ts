@@ -140,7 +140,7 @@ export async function startMesh(): Promise<Mesh> {
     waypoint: async (namespace) => {
       const name = `waypoint-${++number}`
       await control('put', waypointPod(namespace, name))
-      return run(waypointPlace.name, { namespace, name }, ['waypoint', '--name', 'waypoint', '--controller', `${nodes[1].address}:${ports.control}`, '--host', '::', '--ready-port', 'none', '--admin-port', 'none', '--drain', '1'],
+      return run(waypointPlace.name, { namespace, name }, ['waypoint', '--name', 'waypoint', '--controller', `${nodes[1].address}:${ports.control}`, '--host', '::', '--ready-port', 'none', '--admin-port', 'none', '--drain', '1', '--linger', '0'],
         (said) => said.some((line) => line.includes(`waypoint ${namespace}/waypoint on`)))
     },
     captured: (names, are = true) => {

@@ -31,7 +31,7 @@ async function underLoad(context: Context, what: string, [fresh, other]: readonl
 
 const captured = { group: 'captured', place, manifests: [...sturdyManifests, disruptionBudget('sturdy', 'echo'), service('joining', 'echo', { app: 'echo' })] } as const satisfies Partial<Case>
 
-/** What comes and goes under load. */
+/** What comes and goes under load. Last but for un-installing: a node that is drained loses the pods of other places too. */
 export const cases = defineCases([
   {
     ...captured,
