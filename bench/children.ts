@@ -99,3 +99,21 @@ export function runScript<T>(main: (options: T) => Promise<{ readonly port: numb
     (error: unknown) => process.send?.({ failed: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
   )
 }
+
+/** Runs a benchmark's main part, and ends this process and all that were started here with it, however it ends. */
+export function runBenchmark(main: () => Promise<void>): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      stopAll()
+      process.exit(1)
+    })
+  }
+  main().then(
+    // The processes' channels would keep this one alive for a moment longer.
+    () => process.exit(0),
+    (error: unknown) => {
+      process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+      process.exit(1)
+    },
+  )
+}

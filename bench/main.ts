@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util'
 import { agentHeading } from './agent/section.ts'
 import { issueCertificates, type Certificates } from './certificates.ts'
 import { chainHeading } from './chain/section.ts'
-import { anyCpu, aroundCpu, next, proxyCpu, startScript, stop, stopAll, type Child } from './children.ts'
+import { anyCpu, aroundCpu, next, proxyCpu, runBenchmark, startScript, stop, stopAll, type Child } from './children.ts'
 import { controlHeading } from './control/section.ts'
 import { loadOf, type Load, type Target } from './load-commands.ts'
 import { measuredDestination, measuredPath, type Shape } from './manifests.ts'
@@ -140,17 +140,4 @@ async function main(): Promise<void> {
   }
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    stopAll()
-    process.exit(1)
-  })
-}
-main().then(
-  // The processes' channels would keep this one alive for a moment longer.
-  () => process.exit(0),
-  (error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
-    process.exit(1)
-  },
-)
+runBenchmark(main)

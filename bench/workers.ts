@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { issueCertificates } from './certificates.ts'
-import { anyCpu, startScript, stop, stopAll, type Child } from './children.ts'
+import { anyCpu, runBenchmark, startScript, stop, stopAll, type Child } from './children.ts'
 import { loadOf } from './load-commands.ts'
 import { measuredDestination, measuredPath, type Shape } from './manifests.ts'
 import { measureInTurns, type Contestant } from './rounds.ts'
@@ -62,17 +62,4 @@ async function main(): Promise<void> {
   }
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    stopAll()
-    process.exit(1)
-  })
-}
-main().then(
-  // The processes' channels would keep this one alive for a moment longer.
-  () => process.exit(0),
-  (error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
-    process.exit(1)
-  },
-)
+runBenchmark(main)

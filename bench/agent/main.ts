@@ -4,7 +4,7 @@ import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { issueCertificates, type Certificates } from '../certificates.ts'
-import { anyCpu, aroundCpu, next, proxyCpu, startScript, stop, stopAll, type Child } from '../children.ts'
+import { anyCpu, aroundCpu, next, proxyCpu, runBenchmark, startScript, stop, stopAll, type Child } from '../children.ts'
 import { compileSources, imageOptions } from '../compile.ts'
 import { cpuMs, hasProcfs, systemBusyMs } from '../procfs.ts'
 import { withSection } from '../section.ts'
@@ -162,17 +162,4 @@ async function main(): Promise<void> {
   }
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    stopAll()
-    process.exit(1)
-  })
-}
-main().then(
-  // The processes' channels would keep this one alive for a moment longer.
-  () => process.exit(0),
-  (error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
-    process.exit(1)
-  },
-)
+runBenchmark(main)

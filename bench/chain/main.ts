@@ -7,7 +7,7 @@ import type { Entry } from '../../src/model/entries.ts'
 import { translate } from '../../src/translate/translate.ts'
 import type { AgentAnswer, AgentCommand, AgentOptions } from '../agent/agent.ts'
 import { issueCertificates, trustDomain } from '../certificates.ts'
-import { anyCpu, next, startScript, stopAll, type Child } from '../children.ts'
+import { anyCpu, next, runBenchmark, startScript, stopAll, type Child } from '../children.ts'
 import { compileSources, imageOptions } from '../compile.ts'
 import { measuredDestination, measuredPath, namespace, resourcesOf, waypointName } from '../manifests.ts'
 import { cpuMs, hasProcfs, systemBusyMs } from '../procfs.ts'
@@ -124,17 +124,4 @@ async function main(): Promise<void> {
   }
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    stopAll()
-    process.exit(1)
-  })
-}
-main().then(
-  // The processes' channels would keep this one alive for a moment longer.
-  () => process.exit(0),
-  (error: unknown) => {
-    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
-    process.exit(1)
-  },
-)
+runBenchmark(main)
