@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -7,7 +7,7 @@ import { issueCertificates, type Certificates } from '../certificates.ts'
 import { anyCpu, aroundCpu, next, proxyCpu, runBenchmark, startScript, stop, stopAll, type Child } from '../children.ts'
 import { compileSources, imageOptions } from '../compile.ts'
 import { cpuMs, hasProcfs, systemBusyMs } from '../procfs.ts'
-import { withSection } from '../section.ts'
+import { resultsFile, writeSection } from '../section.ts'
 import type { AgentAnswer, AgentCommand } from './agent.ts'
 import type { LoadCommand, LoadResult } from './load.ts'
 import { agentReport, noFigures, type BesideBulk, type Measured, type Memory } from './report.ts'
@@ -154,8 +154,7 @@ async function main(): Promise<void> {
     const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim()
     const section = agentReport({ outbound, inbound, beside, memory, version, quick, rounds, connections, busy, load })
     process.stdout.write(section)
-    const results = join(import.meta.dirname, '../RESULTS.md')
-    if (!quick && !values.print) writeFileSync(results, withSection(existsSync(results) ? readFileSync(results, 'utf8') : '', agentHeading, section))
+    if (!quick && !values.print) writeSection(resultsFile, agentHeading, section)
   } finally {
     stopAll()
     rmSync(directory, { recursive: true, force: true })

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -11,7 +11,7 @@ import { anyCpu, next, runBenchmark, startScript, stopAll, type Child } from '..
 import { compileSources, imageOptions } from '../compile.ts'
 import { measuredDestination, measuredPath, namespace, resourcesOf, waypointName } from '../manifests.ts'
 import { cpuMs, hasProcfs, systemBusyMs } from '../procfs.ts'
-import { withSection } from '../section.ts'
+import { resultsFile, writeSection } from '../section.ts'
 import type { ClientCommand, ClientResult } from './client.ts'
 import { chainReport, ways, type Latencies, type Way } from './report.ts'
 import { chainHeading } from './section.ts'
@@ -116,8 +116,7 @@ async function main(): Promise<void> {
     const version = execFileSync(node, ['--version'], { encoding: 'utf8' }).trim()
     const section = chainReport({ figures, cpuUs, waited: waited / requests, version, quick, rounds, roundMs, rate, connections, busy })
     process.stdout.write(section)
-    const results = join(import.meta.dirname, '../RESULTS.md')
-    if (!quick && !values.print) writeFileSync(results, withSection(existsSync(results) ? readFileSync(results, 'utf8') : '', chainHeading, section))
+    if (!quick && !values.print) writeSection(resultsFile, chainHeading, section)
   } finally {
     stopAll()
     rmSync(directory, { recursive: true, force: true })

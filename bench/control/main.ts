@@ -12,7 +12,7 @@ import type { ApiCommand, ApiDone } from './api.ts'
 import { monotonicMs, sleep } from './clock.ts'
 import { endPrograms, freePort, memoryOf, nodeOptions, startProgram, type Program } from './programs.ts'
 import { controlReport, type ControlResults, type Rate } from './report.ts'
-import { withSection } from '../section.ts'
+import { writeSection } from '../section.ts'
 import { controlHeading } from './section.ts'
 import type { SubscribersCommand, SubscribersEvent, SubscribersOptions } from './subscribers.ts'
 import { goalSize, namespaceName, quickSize, type WorldSize } from './world.ts'
@@ -264,7 +264,7 @@ async function run(): Promise<void> {
     const results = await measure({ plan, directory, log: values.log ?? join(directory, 'log'), main, api, port: await freePort() })
     const section = controlReport(results, values.quick)
     process.stdout.write(section)
-    if (!values.quick) writeFileSync(values.out, withSection(readFileSync(values.out, 'utf8'), controlHeading, section))
+    if (!values.quick) writeSection(values.out, controlHeading, section)
   } finally {
     endPrograms()
     stopAll()

@@ -9,13 +9,13 @@ import type { Load } from '../lib/client.ts'
 import { driverPod, waypointObjects } from '../lib/manifests.ts'
 import { onNode, processOf, restartsOf, signalProcess } from '../lib/nodes.ts'
 import { allEnforced, judgedAs, verdictsOf, withdrawn } from '../lib/policies.ts'
+import { cut } from '../lib/bypass/plain.ts'
 import type { KubeObject } from '../lib/objects.ts'
 import { attempt } from '../lib/strangers.ts'
 import { isReady } from '../lib/sturdy.ts'
 import { callers, wallsPlace } from '../lib/walls.ts'
 
 const captured = { group: 'captured', place: wallsPlace } as const satisfies Partial<Case>
-const cut = /^(?:ECONNRESET|ECONNREFUSED|EPIPE|closed)/
 /** Those of other meshes and some that come to mind; the others at random. */
 const guesses = [0x539, 0x1337, 0x1, 0x80000000, 0xffffffff, ...Array.from({ length: 59 }, () => 0x1000 + Math.floor(Math.random() * 0xffff0000))]
 /** Of packets that answer sockets of the agent which show another's address: it is no secret. */

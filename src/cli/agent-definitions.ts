@@ -4,7 +4,7 @@ import { install, ports } from '../model/install.ts'
 import type { AgentDumpOptions } from './agent-dump.ts'
 import type { AgentVerbOptions } from './agent.ts'
 import { clusterOptions, codes, examples, format, memberOptions, port, verbBelow, type ProgramContext } from './options.ts'
-import { seconds, UsageError } from './usage.ts'
+import { requireOptions, seconds } from './usage.ts'
 
 /** Adds `agent`, which runs in a cluster's pods, and what looks at it. */
 export function defineAgent(program: Command, { io, onExit }: ProgramContext): void {
@@ -39,7 +39,7 @@ export function defineAgent(program: Command, { io, onExit }: ProgramContext): v
     .addHelpText('after', codes('0  ended by a signal; 130 if a second one cut it short', '1  it can not start: no capabilities, no directories of the node', '2  wrong use: an unknown option or a bad value'))
     .action(async (options: Partial<AgentVerbOptions>, { args: [verb] }: Command) => {
       if (verb !== undefined) throw verbBelow(verb, command)
-      onExit(await (await import('./agent.ts')).agent(complete(options), io))
+      onExit(await (await import('./agent.ts')).agent(requireOptions<AgentVerbOptions>('agent', options, ['node', 'pod']), io))
     })
 
   clusterOptions(command.command('dump')
@@ -51,12 +51,4 @@ export function defineAgent(program: Command, { io, onExit }: ProgramContext): v
     .addHelpText('after', examples('waymark agent dump --node worker-1', 'waymark agent dump -o json') +
       codes('0  shown', '1  the cluster or the agents can not be asked, or there are none', '2  wrong use: an unknown option or a bad value'))
     .action(async (options: AgentDumpOptions) => onExit(await (await import('./agent-dump.ts')).agentDump(options, io)))
-}
-
-/** What commander can not require of this verb without requiring it of those below as well. @throws {UsageError} */
-function complete(options: Partial<AgentVerbOptions>): AgentVerbOptions {
-  for (const name of ['node', 'pod'] as const) {
-    if (options[name] === undefined) throw new UsageError(`required option '--${name} <name>' not specified; see \`waymark agent --help\``)
-  }
-  return options as AgentVerbOptions
 }

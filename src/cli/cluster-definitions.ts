@@ -4,7 +4,7 @@ import { install, ports } from '../model/install.ts'
 import { defineAgent } from './agent-definitions.ts'
 import type { ControllerVerbOptions } from './controller.ts'
 import { codes, memberOptions, port, trustDomain, verbBelow, type ProgramContext } from './options.ts'
-import { seconds, several, UsageError } from './usage.ts'
+import { requireOptions, seconds, several } from './usage.ts'
 import { defineWaypointVerbs } from './waypoint-definitions.ts'
 import type { WaypointVerbOptions } from './waypoint.ts'
 
@@ -62,17 +62,9 @@ function defineWaypoint(command: Command, { io, onExit }: ProgramContext): void 
     .addHelpText('after', codes('0  ended by a signal; 130 if a second one cut it short', '1  it can not start: a port is taken', '2  wrong use: an unknown option or a bad value'))
     .action(async (options: Partial<WaypointVerbOptions>, { args: [verb] }: Command) => {
       if (verb !== undefined) throw verbBelow(verb, command)
-      onExit(await (await import('./waypoint.ts')).waypoint(complete(options), io))
+      onExit(await (await import('./waypoint.ts')).waypoint(requireOptions<WaypointVerbOptions>('waypoint', options, ['namespace', 'name', 'pod']), io))
     })
   defineWaypointVerbs(command, { io, onExit })
-}
-
-/** What commander can not require of this verb without requiring it of those below as well. @throws {UsageError} */
-function complete(options: Partial<WaypointVerbOptions>): WaypointVerbOptions {
-  for (const name of ['namespace', 'name', 'pod'] as const) {
-    if (options[name] === undefined) throw new UsageError(`required option '--${name} <name>' not specified; see \`waymark waypoint --help\``)
-  }
-  return options as WaypointVerbOptions
 }
 
 function asIs(text: string): string {

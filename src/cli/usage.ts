@@ -92,3 +92,11 @@ export function seconds(least: number, most: number, what = 'whole seconds'): (t
 export function several<T>(parse: (text: string) => T): (text: string, before: readonly T[] | undefined) => readonly T[] {
   return (text, before = []) => [...before, parse(text)]
 }
+
+/** What commander can not require of a verb without requiring it of those below as well. @throws {UsageError} */
+export function requireOptions<Options extends object>(verb: string, options: Partial<Options>, names: readonly (keyof Options & string)[]): Options {
+  for (const name of names) {
+    if (options[name] === undefined) throw new UsageError(`required option '--${name} <name>' not specified; see \`waymark ${verb} --help\``)
+  }
+  return options as Options
+}

@@ -5,6 +5,9 @@ import { gatewayNameLabel, install, managedBy, managedByLabel, ports } from '../
 import type { Installation } from './installation.ts'
 import { podTemplate } from './pod.ts'
 
+/** What a waypoint needs to end beside its drain: it lingers five seconds before, and the rest is for what takes longer than it should. */
+const besideDrainSeconds = 15
+
 /** The Gateway that `waymark.dev/waypoint: auto` on a namespace asks for. From then on it is its owner's: it is made once and not changed. */
 export function renderGateway(namespace: string, name: string): KubeObject {
   return {
@@ -46,7 +49,7 @@ export function renderWaypoint(
       name, installation, parameters, labels, selector,
       annotations: infra.annotations,
       args: waypointArgs(infra, installation),
-      graceSeconds: drainSeconds + 15,
+      graceSeconds: drainSeconds + besideDrainSeconds,
     }),
   }
   const scaler = autoscaling === undefined ? [] : [{

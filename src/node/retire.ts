@@ -1,8 +1,9 @@
-import { readdirSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Cancel, Clock } from '../kit/clock.ts'
 import type { NodePaths } from './agent.ts'
 import { removePlugin } from './cni/install.ts'
+import { namesIn } from './folder.ts'
 import { keepMarks } from './pods/marks.ts'
 
 export interface RetireOptions {
@@ -81,13 +82,5 @@ export async function retireNode({ paths, clock, graceMs, onLook, log }: RetireO
   return () => {
     closed = true
     cancel()
-  }
-}
-
-function namesIn(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return []
   }
 }

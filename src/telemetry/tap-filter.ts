@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { parseSpiffeId } from '../model/identity.ts'
 import type { ConnectionEnd, ConnectionRecord } from './connections.ts'
 import type { ExchangeRecord } from './telemetry.ts'
 
@@ -126,8 +127,8 @@ function fitsStatus(wanted: string, status: number): boolean {
 
 /** Namespace and service account of a SPIFFE id of ours; '' where it says nothing. */
 function accountOf(id: string): readonly [namespace: string, account: string] {
-  const [, namespace = '', account = ''] = /\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(id) ?? []
-  return [namespace, account]
+  const { namespace = '', serviceAccount = '' } = parseSpiffeId(id) ?? {}
+  return [namespace, serviceAccount]
 }
 
 function hostOf(authority: string): string {

@@ -19,7 +19,7 @@ export type WorkloadView = {
  * namespace has its entry as soon as it has a node: it may not start before that one's agent knows whether to capture it.
  */
 export function workloadEntry(pod: Pod, view: WorkloadView, { trustDomain, nodeAgent }: FixedOptions): WorkloadEntry | undefined {
-  const addresses = addressesOf(pod)
+  const addresses = podAddresses(pod)
   const capture = nodeAgent === 'reported' && isEnrolled(pod, view.inMesh) && isCapturable(pod) && pod.spec?.nodeName !== undefined
   const awaited = nodeAgent === 'reported' && pod.spec?.nodeName !== undefined && view.inMesh(pod.metadata.namespace ?? '')
   if (isOver(pod) || (addresses.length === 0 && !awaited)) return undefined
@@ -46,7 +46,8 @@ function serviceAccountOf(pod: Pod): string {
   return name === undefined || name === '' ? 'default' : name
 }
 
-function addressesOf(pod: Pod): readonly string[] {
+/** Every address of a pod, lower case, the first one first; empty while it has none. */
+export function podAddresses(pod: Pick<Pod, 'status'>): readonly string[] {
   const all = [pod.status?.podIP ?? '', ...(pod.status?.podIPs ?? []).map(({ ip }) => ip)]
   return [...new Set(all.filter((ip) => ip !== '').map((ip) => ip.toLowerCase()))]
 }

@@ -14,7 +14,8 @@ export function to(host: string, port: number, path = '/public', headers: readon
 }
 
 const guarded = (path = '/public', headers: readonly string[] = [], method = 'GET') => ({ vip }: Scene): Attempt => to(vip.guarded, 80, path, headers, method)
-const cut = /^(?:ECONNRESET|ECONNREFUSED|EPIPE|closed)/
+/** How a connection ends that is refused. */
+export const cut = /^(?:ECONNRESET|ECONNREFUSED|EPIPE|closed)/
 /** Waypoints say so, in place of a cut. */
 const cutBehindWaypoint = /^50[23] (?:connect-failure|upstream-reset)$/
 const denied = /^403 denied$/

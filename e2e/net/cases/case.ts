@@ -23,3 +23,10 @@ export function answered(reply: Reply, pod: string, peer: string): void {
 export function refused(reply: Reply): void {
   assert.ok('error' in reply && ['ECONNREFUSED', 'ECONNRESET', 'closed', 'EPIPE'].includes(reply.error), `not refused: ${JSON.stringify(reply)}`)
 }
+
+/** Nothing of what `work` does arrives at the applications of `pod`. */
+export async function nothingArrives(rig: Rig, pod: 'a' | 'c', work: () => Promise<void>): Promise<void> {
+  const before = await rig.pods[pod].ask('accepted', {})
+  await work()
+  assert.equal(await rig.pods[pod].ask('accepted', {}), before)
+}

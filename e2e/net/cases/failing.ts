@@ -1,19 +1,11 @@
 import assert from 'node:assert/strict'
 import { markOf } from '../lib/agent.ts'
 import { pods, services, shell } from '../lib/topology.ts'
-import type { Rig } from '../lib/rig.ts'
 import { applicationPorts } from '../testing/protocol.ts'
-import { answered, refused, netCases } from './case.ts'
+import { answered, netCases, nothingArrives, refused } from './case.ts'
 
 const { lines, sink, datagrams } = applicationPorts
 const toC = { host: services.c.address, port: 80 }
-
-/** Nothing of what `work` does arrives at the applications of `pod`. */
-async function nothingArrives(rig: Rig, pod: 'a' | 'c', work: () => Promise<void>): Promise<void> {
-  const before = await rig.pods[pod].ask('accepted', {})
-  await work()
-  assert.equal(await rig.pods[pod].ask('accepted', {}), before)
-}
 
 /** What holds when agents are dead, strict, replaced, come and go. */
 export const cases = netCases([

@@ -4,8 +4,8 @@ import { gateway, namespaceObject } from '../lib/objects.ts'
 import { until } from '../lib/mesh.ts'
 import { pods, services, shell } from '../lib/topology.ts'
 import { applicationPorts, type Reply } from '../testing/protocol.ts'
-import { answered, refused } from './case.ts'
-import { meshCases, settles, short, tells, type MeshWorld } from './mesh-case.ts'
+import { answered, nothingArrives, refused } from './case.ts'
+import { meshCases, settles, short, tells } from './mesh-case.ts'
 
 const { lines } = applicationPorts
 const toC = { host: services.c.address, port: 80 }
@@ -15,13 +15,6 @@ const policy = (kind: string, spec: object): readonly KubeObject[] => [{
 const isRefused = (reply: Reply): boolean => 'error' in reply
 const isAnswered = (reply: Reply): boolean => !isRefused(reply)
 
-/** Nothing of what `work` does arrives at the applications of `pod`. */
-async function nothingArrives({ rig }: MeshWorld, pod: 'a' | 'c', work: () => Promise<void>): Promise<void> {
-  const before = await rig.pods[pod].ask('accepted', {})
-  await work()
-  assert.equal(await rig.pods[pod].ask('accepted', {}), before)
-}
-
 /** What holds when the mesh is strict, judges, is led through a waypoint, loses parts of itself, and is left. */
 export const cases = meshCases([
   {
@@ -30,7 +23,7 @@ export const cases = meshCases([
       const { rig, mesh } = world
       await mesh.control('put', policy('MTLSPolicy', { mode: 'Strict' }))
       await settles(world, 'stranger', { host: pods.c.address, port: lines }, isRefused)
-      await nothingArrives(world, 'c', async () => {
+      await nothingArrives(world.rig, 'c', async () => {
         for (const host of [pods.c.address, pods.c.address6]) {
           for (const from of ['stranger', 'plain'] as const) refused(await rig.pods[from].ask('ask', { host, port: lines }))
           refused(await rig.nodes[1].ask('ask', { host, port: lines }))
@@ -54,7 +47,7 @@ export const cases = meshCases([
       await mesh.control('put', policy('AuthorizationPolicy', { action: 'Allow', rules: [{ from: [{ serviceAccounts: ['front/a'] }] }] }))
       await settles(world, 'k', toC, isRefused)
       assert.ok(isRefused(await rig.pods.k.ask('use', kept)))
-      await nothingArrives(world, 'c', async () => {
+      await nothingArrives(world.rig, 'c', async () => {
         for (const host of [pods.c.address, pods.c.address6]) for (const from of ['k', 'b', 'stranger'] as const) refused(await rig.pods[from].ask('ask', { host, port: lines }))
       })
       answered(await rig.pods.a.ask('ask', toC), 'c', pods.a.address)
@@ -84,7 +77,7 @@ export const cases = meshCases([
       await waypoint.stop()
       const inbound = (): readonly string[] => world.agents[2].lines.slice(-9).map(short)
       await until(() => `of the waypoint's connections nothing is told: ${inbound().join('; ')}`, () => inbound().some((line) => /^inbound back.waypoint-\d+ → 10\.61\.2\.10:8080 mtls$/.test(line)))
-      await nothingArrives(world, 'c', async () => {
+      await nothingArrives(world.rig, 'c', async () => {
         for (const host of [services.c.address, services.c.address6]) refused(await rig.pods.k.ask('ask', { host, port: 80 }))
       })
       await mesh.control('delete', { kind: 'Gateway', namespace: 'back', name: 'waypoint' })
@@ -115,12 +108,12 @@ export const cases = meshCases([
     run: async (world) => {
       const { rig, mesh, agents } = world
       await agents[1].kill()
-      await nothingArrives(world, 'c', async () => {
+      await nothingArrives(world.rig, 'c', async () => {
         for (const from of ['a', 'k', 'b'] as const) {
           for (const target of [toC, { host: services.c.address6, port: 80 }, { host: pods.c.address, port: lines }, { host: pods.c.address6, port: lines }]) refused(await rig.pods[from].ask('ask', target))
         }
       })
-      await nothingArrives(world, 'a', async () => {
+      await nothingArrives(world.rig, 'a', async () => {
         for (const host of [pods.a.address, pods.a.address6]) for (const from of ['c', 'plain', 'stranger'] as const) refused(await rig.pods[from].ask('ask', { host, port: lines }))
       })
       answered(await rig.nodes[1].ask('ask', { host: pods.a.address6, port: lines }), 'a', 'fd16:9254:7127:1337:ffff:ffff:ffff:ffff')

@@ -1,4 +1,5 @@
 import { printable } from '../../kit/printable.ts'
+import { parseSpiffeId } from '../../model/identity.ts'
 import type { Colour, Paint } from '../io.ts'
 
 /** A line of a tap: fields of the access logs, and what it is. */
@@ -86,6 +87,6 @@ function size(bytes: number): string {
 /** `namespace/account` of a SPIFFE id of ours. */
 function accountOf(id: string | undefined): string {
   if (id === undefined) return '?'
-  const [, namespace, account] = /\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(id) ?? []
-  return namespace === undefined ? id : `${namespace}/${account ?? ''}`
+  const identity = parseSpiffeId(id)
+  return identity === undefined ? id : `${identity.namespace}/${identity.serviceAccount}`
 }

@@ -3,6 +3,7 @@ import { isStatus } from '../../kube/errors.ts'
 import type { PodName } from '../../kube/port-forward.ts'
 import { gatewayNameLabel, managedBy, managedByLabel } from '../../model/install.ts'
 import type { TapFilter } from '../../telemetry/tap-filter.ts'
+import { podAddresses } from '../../translate/workloads.ts'
 import { agentSelector } from '../mesh/agents.ts'
 import { UsageError } from '../usage.ts'
 
@@ -100,7 +101,7 @@ async function placeOf(client: KubeClient, target: TapTarget, namespace: string,
       const pod = (await client.read({ apiVersion: 'v1', kind: 'Pod', namespace, name })) as unknown as PodItem | undefined
       if (pod === undefined) return `there is no pod ${namespace}/${name}; -n names another namespace`
       const account = pod.spec?.serviceAccountName ?? 'default'
-      return { filter: { pod: `${namespace}/${name}`, addresses: addressesOf(pod), account: `${namespace}/${account}` }, nodes: new Set([pod.spec?.nodeName ?? '']) }
+      return { filter: { pod: `${namespace}/${name}`, addresses: podAddresses(pod), account: `${namespace}/${account}` }, nodes: new Set([pod.spec?.nodeName ?? '']) }
     }
     case 'service': {
       if ((await client.read({ apiVersion: 'v1', kind: 'Service', namespace, name })) === undefined) return `there is no Service ${namespace}/${name}; -n names another namespace`
@@ -110,8 +111,4 @@ async function placeOf(client: KubeClient, target: TapTarget, namespace: string,
       return { filter: { service: `${namespace}/${name}`, addresses: items.flatMap(({ endpoints }) => (endpoints ?? []).flatMap(({ addresses }) => addresses)) }, nodes: new Set() }
     }
   }
-}
-
-function addressesOf({ status }: PodItem): readonly string[] {
-  return [...new Set([...(status?.podIP === undefined ? [] : [status.podIP]), ...(status?.podIPs ?? []).map(({ ip }) => ip)])]
 }

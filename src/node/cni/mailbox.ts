@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, watch, writeFileSync, type FSWatcher } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, watch, writeFileSync, type FSWatcher } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock, type Cancel, type Clock } from '../../kit/clock.ts'
+import { namesIn } from '../folder.ts'
 import { netnsName, type FoundPod } from '../pods/result.ts'
 
 /** How long the plugin waits for an answer, seconds. Many pods that start at once on a small node wait for each other. */
@@ -138,12 +139,4 @@ export function parseRequest(id: string, text: string): FoundPod | undefined {
   const name = facts.get('K8S_POD_NAME')
   if (netns === undefined || !uid || !namespace || !name) return undefined
   return { id, uid, namespace, name, netns, addresses: [] }
-}
-
-function namesIn(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return []
-  }
 }

@@ -1,6 +1,7 @@
-import { existsSync, readdirSync, readFileSync, statSync, watch, type FSWatcher } from 'node:fs'
+import { existsSync, readFileSync, statSync, watch, type FSWatcher } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { systemClock, type Cancel, type Clock } from '../../kit/clock.ts'
+import { namesIn } from '../folder.ts'
 import { isResultName, parseResult, type FoundPod } from './result.ts'
 
 /** A pod that is there, with the path of its namespace as this process can open it. */
@@ -146,14 +147,5 @@ export function watchPods(options: PodWatchOptions): PodWatch {
       for (const watcher of watchers.values()) watcher.close()
       watchers.clear()
     },
-  }
-}
-
-/** Names in a folder; none if it is not there. */
-function namesIn(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return []
   }
 }
