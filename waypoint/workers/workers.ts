@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { backoffMs } from '../../src/kit/backoff.ts'
-import type { Cancel, Clock } from '../../src/kit/clock.ts'
+import type { Clock } from '../../src/kit/clock.ts'
+import { startCrew, type Crew } from '../../src/kit/crew.ts'
 import { turnPretenuringOff } from '../../src/kit/pretenuring.ts'
 import type { CredentialSource, Credentials } from '../../src/model/credentials.ts'
 import type { AccessLogLevel } from '../../src/model/infra.ts'
@@ -11,9 +11,10 @@ import type { Log } from '../../src/telemetry/log.ts'
 import type { TapSource } from '../../src/telemetry/tap.ts'
 import { TapRelay } from '../../src/telemetry/tap-relay.ts'
 import { defaultLimits, type WaypointLimits } from '../serve/limits.ts'
-import { encodeDelta, everythingIn, type ToThread } from './messages.ts'
+import { encodeDelta, everythingIn, type FromThread, type ThreadStart, type ToThread } from './messages.ts'
 import { reservePort } from './port.ts'
-import { startThread, type Thread } from './thread-handle.ts'
+// For its place beside this file, and so that whatever compiles this file compiles that one.
+import type {} from './thread.ts'
 
 export interface WorkersOptions {
   /** How many threads, at least 1. */
@@ -73,16 +74,7 @@ export interface Workers {
   readonly close: () => Promise<void>
 }
 
-/** Ends of threads that are borne within `crashWindowMs`, besides one of each. */
-const mostCrashes = 4
-const crashWindowMs = 300_000
-const crashPauses = { baseMs: 200, maxMs: 10_000 } as const
-/** Threads are asked so often; what one counted since is lost if it crashes. */
-const askEveryMs = 10_000
-/** A thread that said nothing for so long is stuck. Generous: one that is slow under load must not be ended for it. */
-const stuckAfterMs = 60_000
-/** How long a scrape waits for a busy thread, milliseconds. */
-const countTimeoutMs = 2_000
+const threadFile = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url)
 /** What a drain may take longer than its deadline, milliseconds: the last lines and spans. */
 const drainGraceMs = 5_000
 
@@ -91,148 +83,91 @@ const drainGraceMs = 5_000
  * @throws the error of `listen` if the address can't be had or the system does not share ports, or what ended the first thread
  */
 export async function startWorkers(options: WorkersOptions): Promise<Workers> {
-  const { count, clock, log, credentials } = options
-  const random = options.random ?? Math.random
+  const { count, clock, log, credentials, namespace, name, trustDomain, host, accessLog, tracing } = options
   const drainMs = options.limits?.drainMs ?? defaultLimits.drainMs
   // Threads must agree about session persistence also where the CA shares no secret among replicas.
   const ownSecret = randomBytes(32).toString('base64')
   const complete = (present: Credentials): Credentials => ({ ...present, sharedSecret: present.sharedSecret ?? ownSecret })
-  const threads = new Map<number, Thread>()
   let snapshot = options.snapshot
   let generation = 1
+  /** The newest configuration that a thread runs, by slot; 0: none yet. */
+  const running = new Map<number, number>()
+  const counts = new Map<number, Counts>()
   let waiting: { readonly generation: number; readonly resolve: () => void; readonly reject: (error: Error) => void }[] = []
   let gone: Counts[] = []
-  let crashedAtMs: number[] = []
-  let crashes = 0
+  let address: Address | undefined
   let stopping = false
-  let started = false
-  const cancels = new Set<Cancel>()
-  /** Threads that are being ended because they say nothing. */
-  const stuck = new WeakSet<Thread>()
-  const failed = Promise.withResolvers<Error>()
+  const started: { crew?: Crew<ToThread> } = {}
   turnPretenuringOff()
 
-  /** A task that `stop` calls off. */
-  const later = (delayMs: number, task: () => void): void => {
-    const cancel = clock.after(delayMs, () => {
-      cancels.delete(cancel)
-      task()
-    })
-    cancels.add(cancel)
-  }
-  const tell = (message: ToThread): void => {
-    for (const thread of threads.values()) thread.send(message)
-  }
-  const tap = new TapRelay(clock, tell)
+  const tap = new TapRelay(clock, (message) => started.crew?.tell(message))
   /** Threads that are to come have the newest configuration from the start; those that began with an older one are waited for. */
   const settle = (): void => {
-    const running = threads.size === 0 ? 0 : Math.min(...[...threads.values()].map((thread) => thread.running()))
-    const done = waiting.filter((each) => each.generation <= running)
-    waiting = waiting.filter((each) => each.generation > running)
+    const all = running.size === 0 ? 0 : Math.min(...running.values())
+    const done = waiting.filter((each) => each.generation <= all)
+    waiting = waiting.filter((each) => each.generation > all)
     for (const { resolve } of done) resolve()
   }
-  const listening = (): void => {
-    if (started && !stopping) options.onListening?.([...threads.values()].filter((thread) => thread.listening()).length)
-  }
 
-  /** @returns when it listens; rejects if it ends before */
-  const spawn = (slot: number, port: number): Promise<Address> => new Promise((resolve, reject) => {
-    const { namespace, name, trustDomain, host, accessLog, tracing } = options
-    const fail = (error: unknown): void => {
-      const reason = error instanceof Error ? error : new Error(String(error))
-      reject(reason)
-      if (started && !stopping) crashed(slot, reason)
-    }
-    try {
-      const thread = startThread(slot, {
-        kind: 'waypoint', namespace, name, trustDomain, host, port, accessLog, tracing, limits: share(options.limits, count), debug: log.debug !== undefined,
-        credentials: complete(credentials.current()), configuration: encodeDelta(everythingIn(snapshot)), generation,
-      }, clock.now, {
-        listening: (address) => {
-          for (const message of tap.present()) threads.get(slot)?.send(message)
-          listening()
-          resolve(address)
-        },
-        configured: settle,
-        refused: (refused, message) => {
-          const those = waiting.filter((each) => each.generation === refused)
-          waiting = waiting.filter((each) => each.generation !== refused)
-          for (const each of those) each.reject(new Error(message))
-        },
-        tapped: tap.receive,
-        debug: (line) => log.debug?.(`worker ${slot}: ${line}`),
-        ended: (error) => {
-          threads.delete(slot)
-          const counted = thread.counts()
-          if (counted !== undefined) gone = [withoutState([...gone, counted])]
+  await reservePort(options)
+  const crew = await startCrew<ToThread, FromThread>({
+    count, clock, log, file: threadFile, name: 'waypoint', question: { type: 'count' }, random: options.random ?? Math.random, onReady: options.onListening,
+    startWith: (slot): ThreadStart => {
+      running.set(slot, 0)
+      return {
+        // The first one finds the port if any will do.
+        kind: 'waypoint', namespace, name, trustDomain, host, port: address?.port ?? options.port, accessLog, tracing, limits: share(options.limits, count),
+        debug: log.debug !== undefined, credentials: complete(credentials.current()), configuration: encodeDelta(everythingIn(snapshot)), generation,
+      }
+    },
+    hear: (slot, message) => {
+      switch (message.type) {
+        case 'listening':
+          address ??= message.address
+          for (const told of tap.present()) started.crew?.send(slot, told)
+          return 'ready'
+        case 'configured':
+          running.set(slot, message.generation)
           settle()
-          listening()
-          fail(error ?? new Error('it was ended'))
-        },
-      })
-      threads.set(slot, thread)
-    } catch (error) {
-      fail(error)
-    }
+          return undefined
+        case 'refused': {
+          const those = waiting.filter((each) => each.generation === message.generation)
+          waiting = waiting.filter((each) => each.generation !== message.generation)
+          for (const each of those) each.reject(new Error(message.message))
+          return undefined
+        }
+        case 'counts':
+          counts.set(slot, message.counts)
+          return 'answered'
+        case 'debug':
+          log.debug?.(`worker ${slot}: ${message.line}`)
+          return undefined
+        case 'tapped':
+          tap.receive(message)
+          return undefined
+        case 'drained':
+          return 'over'
+      }
+    },
+    onEnded: (slot) => {
+      running.delete(slot)
+      const counted = counts.get(slot)
+      counts.delete(slot)
+      if (counted !== undefined) gone = [withoutState([...gone, counted])]
+      settle()
+    },
   })
-
-  const crashed = (slot: number, error: Error): void => {
-    const now = clock.now()
-    crashes++
-    crashedAtMs = [...crashedAtMs.filter((at) => at > now - crashWindowMs), now]
-    if (crashedAtMs.length > mostCrashes + count) {
-      failed.resolve(new Error(`worker ${slot} ended (${error.message}), and workers end too often: ${crashedAtMs.length} times within ${crashWindowMs / 60_000} minutes`))
-      return
-    }
-    // The first one at once: it is what others wait for.
-    const pauseMs = crashedAtMs.length === 1 ? 0 : backoffMs(crashedAtMs.length, { ...crashPauses, random })
-    log.error(`worker ${slot} ended (${error.message}); its connections are cut, and another takes its place`)
-    const again = async (): Promise<void> => {
-      try {
-        await spawn(slot, address.port)
-        log.info(`worker ${slot} serves again`)
-      } catch {
-        // It was told how that one ended, and the next is on its way.
-      }
-    }
-    later(pauseMs, () => void again())
-  }
-
-  const watch = (): void => {
-    for (const [slot, thread] of threads) {
-      if (clock.now() - thread.heardAtMs() < stuckAfterMs) void thread.count()
-      else if (!stuck.has(thread)) {
-        stuck.add(thread)
-        log.error(`worker ${slot} has not answered for ${stuckAfterMs / 1000} s and is ended`)
-        void thread.terminate()
-      }
-    }
-    later(askEveryMs, watch)
-  }
-
-  const stop = (): void => {
+  started.crew = crew
+  const renew = (present: Credentials): void => crew.tell({ type: 'credentials', credentials: complete(present) })
+  const stopRenewals = credentials.onChange(renew)
+  // They may have been renewed since the first thread was started.
+  renew(credentials.current())
+  const close = (): Promise<void> => {
     stopping = true
     stopRenewals()
-    for (const cancel of cancels) cancel()
+    return crew.close()
   }
-  const close = async (): Promise<void> => {
-    stop()
-    await Promise.all([...threads.values()].map((thread) => thread.terminate()))
-  }
-
-  const stopRenewals = credentials.onChange((next) => tell({ type: 'credentials', credentials: complete(next) }))
-  await reservePort(options)
-  let address: Address
-  try {
-    // The first one finds the port if any will do.
-    address = await spawn(1, options.port)
-    await Promise.all(Array.from({ length: count - 1 }, (_none, at) => spawn(at + 2, address.port)))
-  } catch (error) {
-    await close()
-    throw error
-  }
-  started = true
-  later(askEveryMs, watch)
+  if (address === undefined) throw new Error('no thread has said where it listens')
   return {
     address,
     configure: (next) => {
@@ -240,7 +175,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
       snapshot = next
       if (!isEmpty(change)) {
         generation++
-        tell({ type: 'configure', generation, delta: encodeDelta(change) })
+        crew.tell({ type: 'configure', generation, delta: encodeDelta(change) })
       }
       return new Promise((resolve, reject) => {
         waiting.push({ generation, resolve, reject })
@@ -248,23 +183,19 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
       })
     },
     counts: async () => {
-      let cancel: Cancel = () => {}
-      const late = new Promise<void>((resolve) => (cancel = clock.after(countTimeoutMs, resolve)))
-      await Promise.race([late, Promise.all([...threads.values()].map((thread) => thread.count()))])
-      cancel()
-      return [...gone, ...[...threads.values()].map((thread) => thread.counts()).filter((counts) => counts !== undefined)]
+      await crew.ask()
+      return [...gone, ...counts.values()]
     },
-    states: () => [...threads].map(([worker, thread]) => ({ worker, busySeconds: thread.busyMs() / 1000 })),
+    states: () => crew.slots().map((worker) => ({ worker, busySeconds: crew.busySeconds(worker) })),
     tap,
-    crashes: () => crashes,
-    failed: failed.promise,
+    crashes: crew.crashes,
+    failed: crew.failed,
     drain: async (deadlineMs = drainMs) => {
       if (stopping) return close()
-      stop()
-      tell({ type: 'drain', deadlineMs })
-      const cancel = clock.after(deadlineMs + drainGraceMs, () => void close())
-      await Promise.all([...threads.values()].map((thread) => thread.ended))
-      cancel()
+      stopping = true
+      stopRenewals()
+      crew.tell({ type: 'drain', deadlineMs })
+      await crew.leave(deadlineMs + drainGraceMs)
     },
     close,
   }
