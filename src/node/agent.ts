@@ -14,6 +14,7 @@ import { createManager, type Manager } from './manager.ts'
 import type { CapturableNetwork } from './network.ts'
 import { keepMarks } from './pods/marks.ts'
 import { watchPods } from './pods/watch.ts'
+import { createPlane } from './traffic/plane.ts'
 
 /** Where things of the node are, as this process sees them. */
 export interface NodePaths {
@@ -87,8 +88,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const probes = openProbeRules()
   const reach = inTurn(probes.put)
   const openPod = ({ path }: { readonly path: string }): CapturableNetwork => openPodNetwork(path, { mark: marks.of(basename(path)), proc: paths.proc })
+  const plane = createPlane({ node, clock, originalDestination, telemetry: options.telemetry, unknown: options.unknown })
   const manager = createManager({
-    node, clock, identities, originalDestination, log, telemetry: options.telemetry, unknown: options.unknown,
+    node, clock, identities, plane, log,
     open: openPod,
     free: async (pod) => {
       if (!(await hasPodRules(pod.path))) return
@@ -106,8 +108,9 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     onSnapshot: (next) => {
       snapshot = next
       configuredAtMs = clock.now()
-      manager.configure(next)
+      const inForce = manager.configure(next)
       enrol(enrolledIn(next))
+      return inForce
     },
   })
   joining.resolve(member)

@@ -1,21 +1,15 @@
 import type { Clock } from '../kit/clock.ts'
-import type { ConnectionTelemetry } from '../telemetry/connections.ts'
 import type { HeldIdentity } from './identities.ts'
-import type { CapturableNetwork, Damage, OriginalDestination } from './network.ts'
-import type { PodGuards } from './traffic/guards.ts'
-import type { Loads } from './traffic/loads.ts'
-import { createCapturedPod, type PodStats } from './traffic/pod.ts'
-import type { MeshPorts, PodConfig } from './traffic/view.ts'
+import type { CapturableNetwork } from './network.ts'
+import type { PodTraffic } from './traffic/plane.ts'
+import type { PodStats } from './traffic/pod.ts'
 
 export interface CaptureOptions {
   /** The pod's namespace; it belongs to the capture from now on. */
   readonly network: CapturableNetwork
-  readonly originalDestination: OriginalDestination
+  /** So does what carries the pod's traffic. */
+  readonly traffic: PodTraffic
   readonly clock: Clock
-  readonly telemetry: ConnectionTelemetry
-  readonly loads: Loads
-  readonly ports?: MeshPorts
-  readonly peerPort?: number
   /** Takes hold of the pod's identity. */
   readonly hold: () => HeldIdentity
   /** Lets the kubelet's probes reach the pod: to be done before rules are in force. */
@@ -32,8 +26,6 @@ export interface Capture {
    * @throws NetworkError; nothing is left behind then
    */
   readonly start: () => Promise<void>
-  readonly configure: (config: PodConfig | undefined) => void
-  readonly guards: () => PodGuards | undefined
   /** Ends the capture, slowly: others may still believe for a moment that it is captured, and connections end when they end. `done` is told then, see `LeaveStep`. */
   readonly leave: (done: (step: LeaveStep) => void) => void
   /** Takes that back, as long as rules are still in force; later, has the pod handed over to another capture. */
@@ -57,6 +49,9 @@ export interface Capture {
 /** `over`: nothing of it is left. `handed over`: another capture may begin in the pod; of this one only connections are left, and `over` follows. */
 export type LeaveStep = 'over' | 'handed over'
 
+/** `rules`: they are in force again. `listeners`: a socket that listened does not any more; everything must begin anew. */
+export type Damage = 'rules' | 'listeners'
+
 /** How long others may take to hear that a pod has left, milliseconds: until then it is reached by HBONE. */
 const heardMs = 3_000
 /** How long a certificate may take until listeners and rules come without one, milliseconds: what the pod sends is refused then. */
@@ -70,10 +65,8 @@ const settleMs = 1_000
 const lastMs = 600_000
 
 export function openCapture(options: CaptureOptions): Capture {
-  const { network, clock, onChange } = options
-  const pod = createCapturedPod(options)
+  const { network, traffic, clock, onChange } = options
   const identity = options.hold()
-  let config: PodConfig | undefined
   let certified = false
   let rules = false
   let phase: 'here' | 'leaving' | 'gone' = 'here'
@@ -89,7 +82,7 @@ export function openCapture(options: CaptureOptions): Capture {
     try {
       const credentials = await identity.ready
       if (isGone()) return
-      await pod.certify(credentials)
+      await traffic.certify(credentials)
       certified = true
       onChange()
     } catch (error) {
@@ -111,7 +104,8 @@ export function openCapture(options: CaptureOptions): Capture {
     phase = 'gone'
     cancelLeave?.()
     identity.release()
-    await pod.close()
+    await traffic.close()
+    network.close()
   }
 
   const settled = (): Promise<void> => new Promise((resolve) => void clock.after(settleMs, resolve))
@@ -129,7 +123,7 @@ export function openCapture(options: CaptureOptions): Capture {
       }
       if (wantedBack) handOver()
       await settled()
-      await pod.drain(lastMs)
+      await traffic.drain(lastMs)
       await settled()
       handOver = undefined
       if (!isGone() && !handedOver) await network.release()
@@ -146,7 +140,7 @@ export function openCapture(options: CaptureOptions): Capture {
       try {
         await certifySoon()
         if (isGone()) return
-        await pod.start()
+        await traffic.start()
         await options.letNodeReach()
         await network.capture()
         rules = true
@@ -155,12 +149,6 @@ export function openCapture(options: CaptureOptions): Capture {
         throw error
       }
     },
-    configure: (next) => {
-      if (next === undefined) return
-      config = next
-      pod.update(next)
-    },
-    guards: () => config?.guards,
     leave: (done) => {
       wantedBack = false
       if (phase !== 'here') return
@@ -187,15 +175,15 @@ export function openCapture(options: CaptureOptions): Capture {
     inForce: () => rules,
     mend: async () => {
       if (phase !== 'here' || !rules) return undefined
-      const damage = await network.damage()
-      if (isGone() || damage === undefined) return undefined
-      if (damage === 'rules') await network.capture()
-      return damage
+      if (await traffic.deaf()) return isGone() ? undefined : 'listeners'
+      if (isGone() || !(await network.damaged()) || isGone()) return undefined
+      await network.capture()
+      return 'rules'
     },
-    stats: pod.stats,
+    stats: traffic.stats,
     drain: async (deadlineMs) => {
       if (phase === 'gone') return
-      await pod.drain(deadlineMs)
+      await traffic.drain(deadlineMs)
       await end()
     },
     close: end,

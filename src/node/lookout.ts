@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from '../kit/clock.ts'
-import type { Damage } from './network.ts'
+import type { Damage } from './capture.ts'
 
 /** What was mended so far, by what it was: rules or listeners of a pod, rules of the node. */
 export interface Repairs {

@@ -7,8 +7,10 @@ import { formatSpiffeId, type Identity } from '../model/identity.ts'
 import { testMesh } from '../transport/testing/mesh.ts'
 import type { HeldIdentity } from './identities.ts'
 import { createManager, type Manager, type Sandbox } from './manager.ts'
-import { NetworkError, type CapturableNetwork, type Damage } from './network.ts'
+import type { Damage } from './capture.ts'
+import { NetworkError, type CapturableNetwork } from './network.ts'
 import { loopbackPod, type LoopbackPod } from './testing/sockets.ts'
+import { createPlane } from './traffic/plane.ts'
 
 const trustDomain = 'cluster.local'
 const workload = (name: string, more: Partial<WorkloadEntry> = {}): WorkloadEntry => ({
@@ -42,11 +44,7 @@ describe('createManager', () => {
     clock.advance(30)
     for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
   }
-  const takeDamage = (name: string): Damage | undefined => {
-    const found = damaged.get(name)
-    damaged.delete(name)
-    return found
-  }
+  const takeDamage = (name: string, kind: Damage): boolean => damaged.get(name) === kind && damaged.delete(name)
   const networkOf = (given: Sandbox): CapturableNetwork => {
     const problem = refuse(given)
     if (problem !== undefined) throw problem
@@ -58,7 +56,8 @@ describe('createManager', () => {
     }
     return {
       ...pod.network, addresses: () => [pod.address], capture: note('capture'), relax: note('relax'), release: note('release'),
-      damage: () => Promise.resolve(takeDamage(given.name)),
+      damaged: () => Promise.resolve(takeDamage(given.name, 'rules')),
+      deaf: () => takeDamage(given.name, 'listeners'),
       bind: (port) => {
         done.push(`bind ${given.name}`)
         return pod.network.bind(port)
@@ -82,9 +81,9 @@ describe('createManager', () => {
     certified = gate.promise.then(() => {})
     certify()
     manager = createManager({
-      node: 'n1', clock, random: () => 0.5, telemetry: { connectionDone: () => {} }, unknown: 'pass',
+      node: 'n1', clock, random: () => 0.5, plane: createPlane({ node: 'n1', clock, telemetry: { connectionDone: () => {} }, unknown: 'pass', originalDestination: () => undefined }),
       identities: { hold, updateBundle: () => {}, list: () => [], close: () => {} },
-      open: networkOf, originalDestination: () => undefined,
+      open: networkOf,
       letNodeReach: (addresses) => {
         done.push(reach(...addresses))
         return Promise.resolve()
@@ -93,7 +92,7 @@ describe('createManager', () => {
         freed.push(name)
         return Promise.resolve()
       },
-      nodeRulesDamaged: () => Promise.resolve(takeDamage('node') !== undefined),
+      nodeRulesDamaged: () => Promise.resolve(takeDamage('node', 'rules')),
       report: (captures) => void reports.push(captures), log: (line) => void lines.push(line),
     })
   })
@@ -159,6 +158,7 @@ describe('createManager', () => {
     assert.deepEqual(done.slice(0, 2), ['relax a', 'release a'])
     assert.deepEqual(held, ['+a', '-a'])
     assert.deepEqual(manager.pods(), [])
+    assert.throws(() => pods.get('a')?.network.bind(1), { code: 'EBADF' })
   })
 
   it('puts rules back that somebody in a pod or on the node has changed, and begins anew where listeners are gone', async () => {

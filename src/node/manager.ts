@@ -3,16 +3,13 @@ import type { WorkloadEntry } from '../model/entries.ts'
 import { parseSpiffeId } from '../model/identity.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import type { Captures } from '../publish/acks.ts'
-import type { ConnectionTelemetry } from '../telemetry/connections.ts'
-import type { UnknownDestinations } from '../model/destination.ts'
 import { openCapture, type Capture } from './capture.ts'
 import type { Identities } from './identities.ts'
 import { createLookout, createPatience, type Patience, type Repairs } from './lookout.ts'
-import { NetworkError, type CapturableNetwork, type OriginalDestination } from './network.ts'
-import { guardsOf, type PodGuards } from './traffic/guards.ts'
-import { createLoads } from './traffic/loads.ts'
+import { NetworkError, type CapturableNetwork } from './network.ts'
+import type { TrafficPlane } from './traffic/plane.ts'
 import type { PodStats } from './traffic/pod.ts'
-import { compileView, type MeshPorts, type TrafficView } from './traffic/view.ts'
+import { workloadsOn } from './traffic/view.ts'
 
 /** A pod's network namespace on this node, as the container runtime made it. */
 export interface Sandbox {
@@ -29,11 +26,10 @@ export interface ManagerOptions {
   readonly node: string
   readonly clock: Clock
   readonly random?: () => number
-  readonly telemetry: ConnectionTelemetry
+  readonly plane: TrafficPlane
   readonly identities: Identities
   /** Opens a pod's namespace. @throws NetworkError */
   readonly open: (sandbox: Sandbox) => CapturableNetwork
-  readonly originalDestination: OriginalDestination
   /** Switches off what an agent that is gone has left in a pod that is not to be captured. Default: there is nothing. */
   readonly free?: (sandbox: Sandbox) => Promise<void>
   /** Lets the node itself, and so the kubelet's probes, reach these addresses of captured pods whatever their rules say. */
@@ -42,10 +38,6 @@ export interface ManagerOptions {
   readonly nodeRulesDamaged?: () => Promise<boolean>
   /** Tells the controllers which pods are captured. */
   readonly report: (captures: Captures) => void
-  readonly unknown: UnknownDestinations
-  readonly ports?: MeshPorts
-  /** Port on which other pods take HBONE; default 15008. */
-  readonly peerPort?: number
   /** One line for a person. */
   readonly log: (line: string) => void
 }
@@ -72,7 +64,8 @@ export interface PodState {
 
 /** Captures the pods of a node that shall be, and lets go of those that shall not. */
 export interface Manager {
-  readonly configure: (snapshot: Snapshot) => void
+  /** In force when this returns, or, of a promise, when that is fulfilled. */
+  readonly configure: (snapshot: Snapshot) => unknown
   /** Every sandbox that there is now. */
   readonly see: (sandboxes: Iterable<Sandbox>) => void
   /**
@@ -109,13 +102,11 @@ interface Known {
 }
 
 export function createManager(options: ManagerOptions): Manager {
-  const { node, clock, log, identities } = options
+  const { node, clock, log, identities, plane } = options
   const random = options.random ?? Math.random
-  const loads = createLoads({ now: clock.now, random })
   const known = new Map<string, Known>()
   const waiters = new Set<() => void>()
-  let snapshot: Snapshot | undefined
-  let view: TrafficView | undefined
+  let configured = false
   /** By uid, the workloads of this node. */
   let workloads: ReadonlyMap<string, WorkloadEntry> = new Map()
   let reported = ''
@@ -174,25 +165,20 @@ export function createManager(options: ManagerOptions): Manager {
     })
   }
 
-  const configOf = (workload: WorkloadEntry, before: PodGuards | undefined): { readonly view: TrafficView; readonly guards: PodGuards } | undefined => {
-    if (snapshot === undefined || view === undefined) return undefined
-    return { view, guards: before?.holds(workload, snapshot) === true ? before : guardsOf(workload, snapshot) }
-  }
-
   const begin = async (uid: string, one: Known): Promise<void> => {
     const workload = workloads.get(uid)
     const identity = workload === undefined ? undefined : parseSpiffeId(workload.identity)
     if (workload === undefined || identity === undefined || closing) return
     const { sandbox } = one
     try {
+      const network = options.open(sandbox)
       const capture = openCapture({
-        ...options, loads, network: options.open(sandbox), hold: () => identities.hold(identity),
+        clock, network, traffic: plane.open({ uid, path: sandbox.path }, network), hold: () => identities.hold(identity),
         letNodeReach: () => tellNode(), onChange: changed,
         onTrouble: (message) => log(`pod ${sandbox.namespace}/${sandbox.name}: ${message}`),
       })
       one.capture = capture
       one.freed = true
-      capture.configure(configOf(workload, undefined))
       await capture.start()
       one.problem = ''
       one.tries = 0
@@ -229,7 +215,7 @@ export function createManager(options: ManagerOptions): Manager {
   /** Does for one pod what has to be done next, if anything. */
   const decide = (uid: string): void => {
     const one = known.get(uid)
-    if (one === undefined || closing || snapshot === undefined) return
+    if (one === undefined || closing || !configured) return
     const workload = workloads.get(uid)
     if (one.capture === undefined) {
       if (workload?.capture === true && one.cancelRetry === undefined) void begin(uid, one)
@@ -238,7 +224,6 @@ export function createManager(options: ManagerOptions): Manager {
     }
     // One of which the API server knows nothing any more stays as it is until its sandbox goes.
     if (workload === undefined) return
-    one.capture.configure(configOf(workload, one.capture.guards()))
     if (workload.capture === true) one.capture.stay()
     else leave(uid, one, one.capture)
   }
@@ -298,15 +283,14 @@ export function createManager(options: ManagerOptions): Manager {
 
   return {
     configure: (next) => {
-      if (closing) return
-      snapshot = next
-      view = compileView(next, { node, unknown: options.unknown })
-      const mine = new Map<string, WorkloadEntry>()
-      for (const entry of next.values()) if (entry.kind === 'workload' && entry.node === node && entry.uid !== undefined) mine.set(entry.uid, entry)
-      workloads = mine
+      if (closing) return undefined
+      const inForce = plane.configure(next)
+      configured = true
+      workloads = workloadsOn(node, next)
       for (const uid of known.keys()) decide(uid)
       tellNodeOfChanges()
       changed()
+      return inForce
     },
     see: (sandboxes) => {
       if (closing) return
@@ -344,7 +328,7 @@ export function createManager(options: ManagerOptions): Manager {
         })
       }
     },
-    settled: () => snapshot !== undefined && [...known].every(([uid, { capture, problem }]) => !wanted(uid) || problem !== '' || capture?.inForce() === true),
+    settled: () => configured && [...known].every(([uid, { capture, problem }]) => !wanted(uid) || problem !== '' || capture?.inForce() === true),
     pods: () =>
       [...known].flatMap(([uid, { sandbox, capture, problem }]) => {
         if (capture === undefined && !wanted(uid)) return []

@@ -16,6 +16,8 @@ export interface PodNetwork {
    * `allowHalfOpen` and `noDelay`. Failures arrive as its `error`, also those of making it, with the errno name as `code`.
    */
   readonly dial: (target: DialTarget) => Socket
+  /** Whether a socket of `bind` that listened when this was asked before does not any more: somebody in the pod has ended it. */
+  readonly deaf: () => boolean
   /** Lets the namespace go. Sockets that were made stay as they are; `bind` and `dial` fail from now on. May be called again. */
   readonly close: () => void
 }
@@ -31,19 +33,16 @@ export interface CapturableNetwork extends PodNetwork {
    */
   readonly capture: () => Promise<void>
   /**
-   * What somebody in the pod has taken away or changed of what `capture` put in, or of the listeners; undefined: nothing, and after `relax`. It looks
-   * only if something was changed in the namespace since the last call, so that it costs next to nothing to ask often.
+   * Whether somebody in the pod has taken away or changed something of what `capture` put in; false after `relax`. It looks only if something was changed
+   * in the namespace since the last call, so that it costs next to nothing to ask often.
    * @throws NetworkError
    */
-  readonly damage: () => Promise<Damage | undefined>
+  readonly damaged: () => Promise<boolean>
   /** Captures no new connections; those that were captured go on. @throws NetworkError */
   readonly relax: () => Promise<void>
   /** Takes the rules back. Connections that were captured break: call it when they are done. @throws NetworkError */
   readonly release: () => Promise<void>
 }
-
-/** `rules`: put them in force again with `capture`. `listeners`: a socket that listened does not any more; everything must begin anew. */
-export type Damage = 'rules' | 'listeners'
 
 export interface DialTarget {
   /** An IP address literal, never a name: names would be resolved in the node's namespace. */

@@ -60,6 +60,7 @@ export function openPodNetwork(path: string, { mark, proc = '/proc' }: PodNetwor
     },
     dial: (target) => dialSocket(namespace, mark, target),
     addresses,
+    deaf: deafened,
     capture: async () => {
       namespace.run(() => {
         letListenersMigrate(proc)
@@ -69,16 +70,12 @@ export function openPodNetwork(path: string, { mark, proc = '/proc' }: PodNetwor
       for (const family of families()) await changeRouting(namespace, replyRouting(family))
       await putTable(namespace, table)
       put = await readTable(namespace, table)
-      // Who listens now is missed from now on.
-      deafened()
     },
-    damage: async () => {
-      if (watch === undefined) return undefined
-      if (deafened()) return 'listeners'
-      if (!watch.changed()) return undefined
+    damaged: async () => {
+      if (watch?.changed() !== true) return false
       const whole = put !== undefined && (await readTable(namespace, table)) === put && (await hasRouting(namespace, families()))
       // Let go of, or left, meanwhile.
-      return whole || (watch as ChangeWatch | undefined) === undefined ? undefined : 'rules'
+      return !whole && (watch as ChangeWatch | undefined) !== undefined
     },
     relax: () => {
       forget()

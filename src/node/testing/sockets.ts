@@ -62,6 +62,7 @@ export function loopbackPod(showSource = true): LoopbackPod {
       }
       return socket
     },
+    deaf: () => false,
     close: () => {
       closed = true
     },

@@ -17,7 +17,7 @@ import { createPlaintext } from './plaintext.ts'
 import { defaultMeshPorts, type MeshPorts, type PodConfig } from './view.ts'
 
 export interface CapturedPodOptions {
-  /** The pod's namespace; the captured pod owns it from now on. */
+  /** The pod's namespace. */
   readonly network: PodNetwork
   readonly originalDestination: OriginalDestination
   readonly clock: Clock
@@ -43,12 +43,11 @@ export interface CapturedPod {
   /** Gives the pod its identity; until then nothing that needs one goes out, and nobody gets in by HBONE. Once is enough: renewals come by themselves. */
   readonly certify: (credentials: CredentialSource) => Promise<void>
   /**
-   * Takes nothing new, tells peers so, and waits for the connections that are there. The network stays open until `close`, for whoever takes the
-   * rules back.
+   * Takes nothing new, tells peers so, and waits for the connections that are there.
    * @param deadlineMs after which the rest is cut
    */
   readonly drain: (deadlineMs: number) => Promise<void>
-  /** Cuts everything now, and lets the network go. */
+  /** Cuts everything now. */
   readonly close: () => Promise<void>
   readonly stats: () => PodStats
   /** The connections that are there now; their byte counts come when they end. */
@@ -148,10 +147,11 @@ export function createCapturedPod(options: CapturedPodOptions): CapturedPod {
         await listen()
       } catch (error) {
         phase = 'closed'
-        network.close()
         throw error
       }
       if (credentials !== undefined) await (serving ??= serveHbone())
+      // Who listens now is missed from now on.
+      network.deaf()
     },
     update: (next) => {
       const guarded = present !== undefined && (present.guards !== next.guards)
@@ -182,7 +182,6 @@ export function createCapturedPod(options: CapturedPodOptions): CapturedPod {
       if (phase === 'closed') return
       phase = 'closed'
       await stop()
-      network.close()
     },
     stats: () => ({
       phase, configured: present !== undefined, certified: credentials !== undefined, connections: live.size(),

@@ -1,6 +1,6 @@
 import type { CapturedDecision, DestinationIndex, UnknownDestinations } from '../../model/destination.ts'
 import { decideCaptured, indexDestinations } from '../../model/destination.ts'
-import type { Endpoint, ServiceEntry } from '../../model/entries.ts'
+import type { Endpoint, ServiceEntry, WorkloadEntry } from '../../model/entries.ts'
 import type { Identity } from '../../model/identity.ts'
 import type { Snapshot } from '../../model/snapshot.ts'
 import { speakersOf, type Speakers } from '../../policy/speaker.ts'
@@ -63,6 +63,13 @@ function* allEndpoints(snapshot: Snapshot): Iterable<Endpoint> {
   for (const entry of snapshot.values()) {
     if (entry.kind === 'endpoints') for (const { endpoints } of entry.ports) yield* endpoints
   }
+}
+
+/** Workloads of a node by uid. */
+export function workloadsOn(node: string, snapshot: Snapshot): ReadonlyMap<string, WorkloadEntry> {
+  const found = new Map<string, WorkloadEntry>()
+  for (const entry of snapshot.values()) if (entry.kind === 'workload' && entry.node === node && entry.uid !== undefined) found.set(entry.uid, entry)
+  return found
 }
 
 /** What a captured pod must know. */
