@@ -71,6 +71,8 @@ describe('a captured pod', () => {
     await new Promise((resolve) => plain.once('data', resolve))
     let drained = 0
     const draining = [till, books].map(({ captured }) => captured.drain(60_000).then(() => { drained++ }))
+    // Nobody waits to be accepted, which it finds at once.
+    for (let turns = 0; turns < 10; turns++) await new Promise((resolve) => setImmediate(resolve))
     for (const each of [15001, 15006, 15008]) assert.equal(await failureOf(connect(each, books.address).on('error', () => {})), 'ECONNREFUSED')
     await still(outbound)
     await still(plain)
@@ -89,6 +91,18 @@ describe('a captured pod', () => {
     world.publish()
     const sockets = Array.from({ length: 20 }, () => till.connect(books.address, port))
     await until('all were accepted', () => till.captured.stats().connections === 20)
+    const drained = till.captured.drain(60_000)
+    assert.deepEqual(new Set(await Promise.all(sockets.map((socket) => exchange(socket, 'x')))), new Set(['x']))
+    await drained
+  })
+
+  it('loses no connection that waited to be accepted when it drained', async () => {
+    const [till, books] = [await world.pod('till'), await world.pod('books')]
+    const port = await books.listen((socket) => socket.pipe(socket))
+    world.publish()
+    const sockets = Array.from({ length: 20 }, () => till.connect(books.address, port))
+    // The kernel connects them; nobody has looked yet.
+    await new Promise<void>((resolve) => process.nextTick(resolve))
     const drained = till.captured.drain(60_000)
     assert.deepEqual(new Set(await Promise.all(sockets.map((socket) => exchange(socket, 'x')))), new Set(['x']))
     await drained

@@ -43,7 +43,7 @@ export interface CapturedPod {
   /** Gives the pod its identity; until then nothing that needs one goes out, and nobody gets in by HBONE. Once is enough: renewals come by themselves. */
   readonly certify: (credentials: CredentialSource) => Promise<void>
   /**
-   * Takes nothing new, tells peers so, and waits for the connections that are there.
+   * Takes who waits to be accepted and then nothing new, tells peers so, and waits for the connections that are there.
    * @param deadlineMs after which the rest is cut
    */
   readonly drain: (deadlineMs: number) => Promise<void>
@@ -103,7 +103,7 @@ export function createCapturedPod(options: CapturedPodOptions): CapturedPod {
         const onOverload = (): void => live.begin(direction).refuse('refused', 'overload', `more than ${maxConnections} connections`)
         // Whether it listens or fails, the socket is the server's.
         bound.shift()
-        made.push(await listenInPod({ fd, maxConnections, far: direction === 'plaintext', onConnection, onOverload }))
+        made.push(await listenInPod({ clock, fd, maxConnections, far: direction === 'plaintext', onConnection, onOverload }))
       }
     } catch (error) {
       for (const each of made) each.close()
@@ -167,10 +167,12 @@ export function createCapturedPod(options: CapturedPodOptions): CapturedPod {
     drain: async (deadlineMs) => {
       if (phase !== 'new' && phase !== 'capturing') return
       phase = 'draining'
-      stopListening()
       void server?.drain()
       const { promise, resolve } = Promise.withResolvers<undefined>()
-      live.onEmpty(() => resolve(undefined))
+      void Promise.all(listeners.map((each) => each.drain(deadlineMs / 10))).then(() => {
+        stopListening()
+        live.onEmpty(() => resolve(undefined))
+      })
       const cancel = clock.after(deadlineMs, () => resolve(undefined))
       await promise
       cancel()
