@@ -1,6 +1,6 @@
 import type { Channel, KindSchemas, Schema } from '../src/api/schema.ts'
 
-/** What `schemas.json` holds: the schemas of both channels without prose, each different one once. */
+/** What a file of `schemas/` holds: the schemas of both channels without prose, each different one once. */
 export interface CompactSchemas {
   readonly schemas: readonly Schema[]
   /** Position in `schemas` by channel, kind and served version. */

@@ -32,7 +32,18 @@ describe('the Gateway API CRDs', () => {
     const crdsOf = (channel: Channel): CustomResourceDefinition[] =>
       gatewayPlurals.map((plural) => parse(read(`gateway-api/${channel}/${plural}.yaml`)) as CustomResourceDefinition)
     const made = compactSchemas({ standard: crdsOf('standard'), experimental: crdsOf('experimental') })
-    assert.equal(read('gateway-api/schemas.json'), `${JSON.stringify(made)}\n`)
+    assert.equal(read('schemas/gateway-api.json'), `${JSON.stringify(made)}\n`)
+  })
+
+  it('stand in folders that `kubectl apply -f` takes whole: nothing else is in them', () => {
+    for (const folder of ['waymark', ...channels.map((channel) => `gateway-api/${channel}`)]) {
+      const files = readdirSync(new URL(folder, import.meta.url))
+      assert.ok(files.length > 0)
+      for (const file of files) {
+        assert.match(file, /\.yaml$/, folder)
+        assert.equal((parse(read(`${folder}/${file}`)) as { kind: string }).kind, 'CustomResourceDefinition', file)
+      }
+    }
   })
 
   it('serve exactly the versions that the mesh reads', () => {
@@ -45,6 +56,6 @@ describe('the Gateway API CRDs', () => {
   it('keep a property that is called description, and lose every description in prose', () => {
     const spec = gatewaySchemas('standard')['GatewayClass']?.['v1']?.properties?.['spec']
     assert.equal(spec?.properties?.['description']?.type, 'string')
-    assert.doesNotMatch(read('gateway-api/schemas.json'), /"description":"/)
+    assert.doesNotMatch(read('schemas/gateway-api.json'), /"description":"/)
   })
 })

@@ -43,7 +43,7 @@ export function ownSchemas(): KindSchemas {
 function compactOf(folder: 'gateway-api' | 'waymark'): CompactSchemas {
   const known = read.get(folder)
   if (known !== undefined) return known
-  const compact = JSON.parse(readFileSync(new URL(`./${folder}/schemas.json`, import.meta.url), 'utf8')) as CompactSchemas
+  const compact = JSON.parse(readFileSync(new URL(`./schemas/${folder}.json`, import.meta.url), 'utf8')) as CompactSchemas
   read.set(folder, compact)
   return compact
 }

@@ -19,7 +19,7 @@ export const generated: readonly Generated[] = [
   { path: 'docs/errors.md', content: () => note('src/model/reasons.ts, src/transport/svid.ts and ca/errors.ts') + errorsPage() },
   { path: 'docs/cli.md', content: () => note('src/cli/definitions.ts') + cliPage() },
   { path: 'docs/waypoint-parameters.md', content: () => note('src/translate/parameters.ts') + parametersPage() },
-  { path: 'crds/waymark/schemas.json', content: ownSchemas },
+  { path: 'crds/schemas/waymark.json', content: ownSchemas },
   // Helm takes CRDs from a folder of that name alone.
   ...ownPlurals.map((plural) => ({ path: `deploy/helm/waymark/crds/${plural}.yaml`, content: () => ownDefinition(plural) })),
 ]

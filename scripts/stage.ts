@@ -6,7 +6,7 @@ import { basename, join } from 'node:path'
 const compiled = ['src', 'waypoint', 'ca', 'crds'] as const
 
 /** What the code reads at run time besides itself, and what a licence asks for. */
-const copied = ['Dockerfile', 'LICENSE', 'crds/gateway-api', 'crds/waymark', 'deploy/kustomize', 'src/node/cni/waymark-cni.sh'] as const
+const copied = ['Dockerfile', 'LICENSE', 'crds/gateway-api', 'crds/schemas', 'crds/waymark', 'deploy/kustomize', 'src/node/cni/waymark-cni.sh'] as const
 
 /** Files of packages that nothing reads at run time. Licences stay. */
 const uselessFile = /\.(?:d\.[cm]?ts|map|[cm]?ts|tsbuildinfo|flow|cc|hh|inc|asm|S)$|^(?:readme|changelog|changes|history|contributing|security|authors|agents|claude)(?:\.\w+)?$|^(?:\.(?:eslint|prettier|editor|travis|github|nyc|npm).*|tsconfig.*\.json)$/i

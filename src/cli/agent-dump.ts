@@ -1,3 +1,4 @@
+import { backdateMs } from '../../ca/root.ts'
 import type { Pod } from '../api/core.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { KubeChoice } from '../kube/config.ts'
@@ -103,7 +104,7 @@ function table(dump: Shown, { paint }: Io): string {
         each.traffic?.connections, each.traffic === undefined ? undefined : `${each.traffic.sessionsIn}/${each.traffic.sessionsOut}`, each.identity, each.uid, each.problem,
       ]), paint),
     columns(['CERTIFICATE OF', 'PODS', 'AGE', 'VALID FOR'], certificates.map(({ id, pods: users, notBeforeMs, notAfterMs }, at) => [
-      id, at === 0 ? 'the agent itself' : users, since(notBeforeMs), notAfterMs === undefined ? 'there is none yet' : formatAge((notAfterMs - nowMs) / 1000),
+      id, at === 0 ? 'the agent itself' : users, since(notBeforeMs === undefined ? undefined : notBeforeMs + backdateMs), notAfterMs === undefined ? 'there is none yet' : formatAge((notAfterMs - nowMs) / 1000),
     ]), paint),
     ...(others.length === 0 ? [] : [columns(['NOT CAPTURED', 'WHY'], others.map(({ namespace, name, why }) => [`${namespace}/${name}`, why]), paint)]),
   ]

@@ -126,6 +126,11 @@ describe('install and uninstall', () => {
     assert.match(said.at(-1) ?? '', /Helm release mesh in waymark-system: change it with helm upgrade/)
     assert.equal(await uninstall({ ...removal, force: true }, io, access()), 1)
     assert.match(said.join('\n'), /helm uninstall mesh -n waymark-system/)
+    server.put({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'till-1', namespace: 'shop', annotations: { 'waymark.dev/captured': 'true' } }, spec: {} })
+    said = []
+    assert.equal(await uninstall(removal, io, access()), 1)
+    assert.match(said.join('\n'), /a pod is marked as captured[^]*shop\/till-1[^]*let them retire[^]*helm uninstall mesh -n waymark-system/)
+    server.delete({ kind: 'Pod', namespace: 'shop', name: 'till-1' })
     server.delete({ kind: 'Deployment', namespace: 'waymark-system', name: 'waymark-controller' })
     server.put({ apiVersion: gatewayApi, kind: 'GatewayClass', metadata: { name: 'waypoint' }, spec: { controllerName: 'example.com/other' } })
     assert.equal(await install(options, io, access()), 1)

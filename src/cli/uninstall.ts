@@ -89,14 +89,10 @@ async function whyNot(client: KubeClient, { namespace, force, crds }: UninstallO
   const other = await otherInstallation(client, namespace)
   if (other !== undefined) return [`the mesh is installed in the namespace ${other}: use --namespace ${other}`]
   const release = await helmRelease(client, namespace)
-  if (release !== undefined) return [`the mesh is the Helm release ${release}: take it away with helm uninstall ${release} -n ${namespace}`]
+  // Helm asks nobody: what would be left behind is told before it is named.
+  if (release !== undefined) return [...await capturedPods(client), `the mesh is the Helm release ${release}: take it away with helm uninstall ${release} -n ${namespace}`]
   if (force) return []
-  const lines: string[] = []
-  const captured = (await listAll(client, 'Pod')).filter(({ metadata }) => metadata.annotations?.[capturedAnnotation] === 'true')
-  if (captured.length > 0) {
-    lines.push(`${captured.length === 1 ? 'a pod is' : `${captured.length} pods are`} marked as captured by agents of nodes: ${named(captured)}`)
-    lines.push('  unless the agents retired before they went, their connections are refused from then on: take the label waymark.dev/mesh away from their namespaces, or switch agents on and let them retire, see docs/agent.md; or use --force')
-  }
+  const lines = [...await capturedPods(client, '; or use --force')]
   const waypoints = await waypointGateways(client)
   if (waypoints.length > 0) {
     lines.push(`${waypoints.length === 1 ? 'a waypoint is' : `${waypoints.length} waypoints are`} still there: ${named(waypoints)}`)
@@ -113,6 +109,16 @@ async function whyNot(client: KubeClient, { namespace, force, crds }: UninstallO
     if (others.length > 0) lines.push(`--crds would delete, with the CRDs, ${others.length} objects of Gateway API, also those of other controllers: ${named(others)}; use --force if that is what you want`)
   }
   return lines
+}
+
+/** What becomes of pods that agents have captured; empty: there are none. @param orElse what else may be done */
+async function capturedPods(client: KubeClient, orElse = ''): Promise<readonly string[]> {
+  const captured = (await listAll(client, 'Pod')).filter(({ metadata }) => metadata.annotations?.[capturedAnnotation] === 'true')
+  if (captured.length === 0) return []
+  return [
+    `${captured.length === 1 ? 'a pod is' : `${captured.length} pods are`} marked as captured by agents of nodes: ${named(captured)}`,
+    `  unless the agents retired before they went, their connections are refused from then on: take the label waymark.dev/mesh away from their namespaces, or switch agents on and let them retire, see docs/agent.md${orElse}`,
+  ]
 }
 
 /** Gateways of classes that are ours. */

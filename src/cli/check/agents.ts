@@ -33,11 +33,20 @@ export function judgeAgents(facts: Facts, live: Pick<LiveCluster, 'resources'>, 
     const troubles = pods.filter((pod) => !pod.ready).map(({ name, node, trouble }) => `${name} on ${node ?? 'no node'}: ${trouble ?? 'it is not ready'}`)
     lines.push(failure(`${ready} of ${count(desired, 'node')} have an agent that is ready: where none is, captured pods are refused and pods of the mesh do not start`, see, troubles))
   }
+  const bare = ready < desired ? [] : nodesWithout(pods, snapshot)
+  if (bare.length > 0) lines.push(failure(`${count(bare.length, 'node')} with pods of the mesh ${bare.length === 1 ? 'has' : 'have'} no agent, and shall have none: captured pods are refused there, and others do not start`, `agent.nodeSelector and agent.tolerations of the chart say where agents run; ${see}`, some(bare)))
   lines.push(...judgeVersions(facts))
   const wanted = hashOf(slice(snapshot, { kind: 'agent', namespace }))
   for (const pod of pods) lines.push(...judgeAgent(pod, wanted, namespace))
   if (lines.length === 0) lines.push(ok(`${count(ready, 'node')} ${ready === 1 ? 'has an agent that is' : 'have agents that are'} ready, connected and up to date${plugin(facts)}`))
-  return [...lines, ...judgePods(facts.agents.pods, live, snapshot, marked, see), ...judgePlaintext(pods)]
+  return [...lines, ...judgePods(facts.agents.pods, live, snapshot, marked, see), ...judgeLeaving(pods), ...judgePlaintext(pods)]
+}
+
+/** Nodes with pods that shall be captured, and without an agent. */
+function nodesWithout(pods: readonly AgentPod[], snapshot: Translation['snapshot']): readonly string[] {
+  const needed = new Set([...snapshot.values()].flatMap((entry) => (entry.kind === 'workload' && entry.capture === true && entry.node !== undefined ? [entry.node] : [])))
+  for (const { node } of pods) needed.delete(node ?? '')
+  return [...needed].sort()
 }
 
 function plugin({ agents: { daemonSet } }: Facts): string {
@@ -114,7 +123,17 @@ function judgePods(agents: readonly AgentPod[], { resources }: Pick<LiveCluster,
   if (missing.length > 0) lines.push(failure(`${missing.length} of ${count(expected, 'pod')} of the mesh ${missing.length === 1 ? 'is' : 'are'} not captured`, 'kubectl get events -A --field-selector reason=NotCaptured; waymark agent dump --node NODE', some(missing)))
   if (lost.length > 0) lines.push(failure(`${count(lost.length, 'pod')} should be captured by what ${lost.length === 1 ? 'its annotation says' : 'their annotations say'}, and ${lost.length === 1 ? 'its agent says' : 'their agents say'} otherwise: members reach ${lost.length === 1 ? 'it' : 'them'} by mutual TLS only`, see, some(lost)))
   if (leftover.length > 0) lines.push(warning(`${count(leftover.length, 'pod')} left the mesh and ${leftover.length === 1 ? 'is' : 'are'} still marked as captured`, 'a leading controller takes that back within a second: see above', some(names(leftover))))
-  return lines.length > 0 || expected === 0 ? lines : [ok(expected === 1 ? 'the pod that shall be captured is' : `all ${expected} pods that shall be captured are`)]
+  // Whoever has no agent is refused, whatever its annotation says.
+  return lines.length > 0 || expected === 0 || nodesWithout(agents, snapshot).length > 0 ? lines : [ok(expected === 1 ? 'the pod that shall be captured is' : `all ${expected} pods that shall be captured are`)]
+}
+
+/** Pods that have left the mesh, and still have rules for the connections that were captured before. */
+function judgeLeaving(agents: readonly AgentPod[]): readonly Line[] {
+  const leaving = agents.flatMap(({ dump }) => (dump?.pods ?? []).filter(({ state }) => state === 'leaving').map(({ namespace, name }) => `${namespace}/${name}`))
+  if (leaving.length === 0) return []
+  const one = leaving.length === 1
+  return [warning(`${count(leaving.length, 'pod')} ${one ? 'is' : 'are'} leaving the mesh: connections that were captured before go on for ten minutes at most, and then ${one ? 'its' : 'their'} rules are taken away`,
+    'nothing to do but to wait, and to let agents stay until then; or let them retire (agent.retire), which waits for agent.drainSeconds only', some(leaving))]
 }
 
 /** Who would suffer from `Strict`, and who does. */

@@ -49,6 +49,15 @@ async function troubleAgents(mesh: SimulatedMesh): Promise<void> {
   await mesh.settle()
 }
 
+/** A pod that has left the mesh a moment ago. */
+async function leavingPod(mesh: SimulatedMesh): Promise<void> {
+  const dumped = async (): Promise<AgentDump> => JSON.parse((await mesh.podPorts.get({ namespace, name: 'waymark-agent-2' }, 15000, '/dump')).text) as AgentDump
+  const pods = (await dumped()).pods.map((pod) => ({ ...pod, state: 'leaving' }))
+  mesh.edit('Pod', 'shop', 'till-1', { metadata: { annotations: { 'waymark.dev/captured': null }, labels: { 'waymark.dev/mesh': 'disabled' } } })
+  await mesh.settle()
+  mesh.says.set('waymark-agent-2', { '/dump': page(JSON.stringify({ ...await dumped(), pods })) })
+}
+
 const cases: readonly ClusterCase[] = [
   { file: 'tap.txt', start: withAgents, run: look('shop'), arrange: tapped },
   { file: 'tap.jsonl', start: withAgents, run: look('svc/cart', { output: 'json', max: 2 }), arrange: tapped },
@@ -71,6 +80,15 @@ const cases: readonly ClusterCase[] = [
       await mesh.settle()
     },
   },
+  {
+    file: 'check-agents-none-wanted.txt', start: withAgents, run: check(),
+    arrange: async (mesh) => {
+      mesh.edit('DaemonSet', namespace, 'waymark-agent', { status: { desiredNumberScheduled: 0, numberReady: 0 } })
+      for (const at of [1, 2]) mesh.remove('Pod', namespace, `waymark-agent-${at}`)
+      await mesh.settle()
+    },
+  },
+  { file: 'check-agents-leaving.txt', start: withAgents, run: check(), arrange: leavingPod },
   {
     file: 'check-agents-gone.txt', start: withAgents, run: check(),
     arrange: (mesh) => {
