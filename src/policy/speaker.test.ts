@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { clientHeader, originalClient, routesHeader, speakingFor, type TunnelFacts } from './speaker.ts'
+import { entryKey, type Entry } from '../model/entries.ts'
+import { clientHeader, originalClient, routesHeader, speakersOf, speakingFor, type TunnelFacts } from './speaker.ts'
 import { identity } from './testing/policies.ts'
 
 const id = (namespace: string, name: string): string => `spiffe://cluster.local/ns/${namespace}/sa/${name}`
@@ -7,6 +8,15 @@ const speakers = new Map([[id('shop', 'waypoint'), 'shop'], [id('books', 'waypoi
 const tunnel = (namespace: string, name: string, headers: TunnelFacts['headers'] = {}): TunnelFacts =>
   ({ peer: identity(namespace, name), peerId: id(namespace, name), remoteAddress: '::ffff:10.1.2.3', headers })
 const refused = (facts: TunnelFacts, own?: string): boolean => 'refused' in originalClient(facts, speakers, own)
+
+describe('speakersOf', () => {
+  it('knows every waypoint that the snapshot has, and those of which it only has the names', () => {
+    const known = { kind: 'speakers', namespace: '', name: 'mesh', waypoints: { [id('shop', 'waypoint')]: 'shop' } } as const
+    const books = { kind: 'waypoint', namespace: 'books', name: 'waypoint', identity: id('books', 'waypoint'), addresses: [] } as const
+    assert.deepEqual(speakersOf(new Map<string, Entry>([[entryKey(known), known], [entryKey(books), books]])), speakers)
+    assert.deepEqual(speakersOf(new Map([[entryKey(books), books]])), new Map([[id('books', 'waypoint'), 'books']]))
+  })
+})
 
 describe('originalClient', () => {
   it('is the peer, if nobody speaks for anybody', () => {

@@ -15,7 +15,10 @@ export type Speakers = ReadonlyMap<string, string>
 /** Every waypoint that a snapshot tells of. */
 export function speakersOf(snapshot: Snapshot): Speakers {
   const entry = snapshot.get(speakersKey)
-  return new Map(entry?.kind === 'speakers' ? Object.entries(entry.waypoints) : [])
+  const found = new Map(entry?.kind === 'speakers' ? Object.entries(entry.waypoints) : [])
+  // There is none without policies, and a waypoint that has not heard yet that the last one is gone still says for whom it comes.
+  for (const each of snapshot.values()) if (each.kind === 'waypoint') found.set(each.identity, each.namespace)
+  return found
 }
 
 /** What a tunnel says of itself. */

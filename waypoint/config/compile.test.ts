@@ -61,6 +61,19 @@ describe('compileConfig', () => {
     assert.equal(third.endpoints.size, 0)
   })
 
+  it('goes on telling agents of clients when the last policy is gone, for they may not have heard of it', () => {
+    const inMesh = { ...endpoint(1), transport: { kind: 'hbone', port: 15008, identity: 'spiffe://cluster.local/ns/books/sa/reviews' } } as const
+    const guarded = { ...reviews, guard: { policies: ['policy/books/first'], judgedByAgents: true } } as const
+    const told = (config: ReturnType<typeof compileConfig>) => config.endpoints.get('books/reviews:80')?.endpoints.map(({ perClient }) => perClient)
+    const before = compileConfig(snapshotOf([reviews, endpoints('books', 'reviews', inMesh)]), 'books')
+    assert.deepEqual(told(before), [undefined])
+    const during = compileConfig(snapshotOf([guarded, endpoints('books', 'reviews', inMesh)]), 'books', before)
+    assert.deepEqual(told(during), [true])
+    const after = compileConfig(snapshotOf([reviews, endpoints('books', 'reviews', inMesh, { ...endpoint(2) })]), 'books', during)
+    assert.deepEqual(told(after), [true, undefined])
+    assert.deepEqual(told(compileConfig(snapshotOf([reviews, endpoints('books', 'reviews', inMesh)]), 'books')), [undefined])
+  })
+
   it('finds a backend\'s endpoints by what the target says, also if there are none', () => {
     const config = compileConfig(snapshotOf(base), 'books')
     assert.equal(config.endpointsOf({ kind: 'service', namespace: 'books', name: 'reviews', port: 80 })?.protocol, 'http')

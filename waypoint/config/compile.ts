@@ -96,19 +96,24 @@ function addEndpoints(
   for (const { port, endpoints: given } of entry.ports) {
     const key = `${entry.namespace}/${entry.name}:${port}`
     const protocol = service?.ports.find((each) => each.port === port)?.protocol ?? 'auto'
-    const endpoints = closed === undefined ? routed(ofFamily(given, service?.clusterIPs[0]), service, port, namespace, snapshot) : []
     const old = previous?.endpoints.get(key)
+    const spoken = old?.endpoints.some(({ perClient, via }) => perClient === true && via === undefined) === true
+    const endpoints = closed === undefined ? routed(ofFamily(given, service?.clusterIPs[0]), service, port, namespace, snapshot, spoken) : []
     const unchanged = old?.protocol === protocol && old.closed === closed && (old.endpoints === endpoints || isDeepStrictEqual(old.endpoints, endpoints))
     into.set(key, unchanged ? old : { namespace: entry.namespace, name: entry.name, port, protocol, endpoints, closed })
   }
 }
 
-/** Endpoints as this waypoint reaches them: those that the waypoint of another namespace guards through that one alone. */
+/**
+ * Endpoints as this waypoint reaches them: those that the waypoint of another namespace guards through that one alone.
+ * @param spoken their agents were told of clients until now, and still are: they may not have heard yet that the last policy is gone, and who does not care
+ * for whom a waypoint comes takes it all the same
+ */
 function routed(
-  endpoints: EndpointSet['endpoints'], service: ServiceEntry | undefined, port: number, namespace: string, snapshot: Snapshot,
+  endpoints: EndpointSet['endpoints'], service: ServiceEntry | undefined, port: number, namespace: string, snapshot: Snapshot, spoken: boolean,
 ): EndpointSet['endpoints'] {
-  if (service?.guard === undefined) return endpoints
-  if (service.namespace !== namespace && service.waypoint !== undefined) {
+  const guard = service?.guard
+  if (guard !== undefined && service?.namespace !== namespace && service?.waypoint !== undefined) {
     const waypoint = snapshot.get(service.waypoint)
     if (waypoint?.kind !== 'waypoint') return []
     const via = destinationKey(service.clusterIPs[0] ?? `${service.name}.${service.namespace}.svc.cluster.local`, port)
@@ -116,7 +121,7 @@ function routed(
       address: each.host, port: each.port, condition: 'ready', transport: { kind: 'hbone', port: each.port, identity: waypoint.identity }, via, perClient: true,
     }))
   }
-  if (service.guard.judgedByAgents !== true) return endpoints
+  if (guard?.judgedByAgents !== true && !spoken) return endpoints
   return endpoints.map((each): RoutedEndpoint => (each.transport.kind === 'hbone' ? { ...each, perClient: true } : each))
 }
 

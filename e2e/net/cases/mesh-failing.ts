@@ -85,6 +85,30 @@ export const cases = meshCases([
     },
   },
   {
+    name: 'behind a waypoint, the first policy comes and the last one goes without a failed connection of those whom it allows',
+    run: async (world) => {
+      const { rig, mesh, agents } = world
+      await mesh.control('put', [gateway('back')])
+      const waypoint = await mesh.waypoint('back')
+      const judged = (): boolean => agents[2].lines.slice(-20).some((line) => short(line) === 'inbound front/k → 10.61.2.10:8080 mtls')
+      const unknown = (): boolean => agents[2].lines.slice(-20).some((line) => /^inbound back.waypoint-\d+ → 10\.61\.2\.10:8080 mtls$/.test(short(line)))
+      const load = rig.pods.k.ask('churn', { ...toC, parallel: 3 })
+      await until(() => 'nothing goes through the waypoint', unknown)
+      await mesh.control('put', policy('AuthorizationPolicy', { action: 'Allow', rules: [{ from: [{ serviceAccounts: ['front/k'] }] }] }))
+      await until(() => 'the waypoint does not say for whom it comes', judged)
+      await settles(world, 'a', toC, isRefused)
+      await new Promise((resolve) => setTimeout(resolve, 1_200))
+      await mesh.control('delete', { kind: 'AuthorizationPolicy', namespace: 'back', name: 'rig' })
+      await settles(world, 'a', toC, isAnswered)
+      await rig.pods.k.ask('halt', {})
+      const { done, failed } = await load
+      assert.deepEqual(failed, {}, `of ${done}`)
+      await mesh.control('delete', { kind: 'Gateway', namespace: 'back', name: 'waypoint' })
+      await settles(world, 'k', toC, isAnswered)
+      await waypoint.stop()
+    },
+  },
+  {
     name: 'agents are replaced on both nodes without a failed connection',
     run: async (world) => {
       const { rig, mesh, agents } = world

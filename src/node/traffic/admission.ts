@@ -3,6 +3,7 @@ import { endpointsKey, type EndpointsEntry } from '../../model/entries.ts'
 import type { ReasonCode } from '../../model/reasons.ts'
 import { originalClient, type OriginalClient, type TunnelFacts as SpokenFor } from '../../policy/speaker.ts'
 import type { PodGuards } from './guards.ts'
+import { isUnaware } from './unaware.ts'
 import type { MeshPorts, PodConfig } from './view.ts'
 
 /** What becomes of a connection to a pod. */
@@ -67,6 +68,7 @@ export function admitTunnel(config: PodConfig, ports: MeshPorts, facts: TunnelFa
   }
   const address = believedAddress(config, speaks)
   const client: Client = { id: speaks.id, ip: address ?? remoteAddress }
+  if (isUnaware(config, facts, target.port)) return { kind: 'deliver', ...target, client, from: sourceToShow(guards, client.ip, target.host), policy: '', audit: [] }
   const onlyVia = guards.onlyVia(target.port)
   if (onlyVia?.includes(peerId) === false) return waypointRequired(target.port, onlyVia, client)
   return judged(guards, target, client, { caller: speaks.identity, address, judgedByWaypoint: ownWaypoint })

@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { systemClock } from '../../kit/clock.ts'
+import { fakeClock } from '../../kit/testing/fake-clock.ts'
 import { HboneError } from '../../transport/errors.ts'
 import { createHboneClient, type HboneClient } from '../../transport/hbone-client.ts'
 import type { TestSource } from '../../transport/testing/mesh.ts'
+import { unawareMs } from './unaware.ts'
 import { readAll, startWorld, until, type World, type WorldPod } from '../testing/world.ts'
 
 const echo = (socket: Socket): void => void socket.pipe(socket)
@@ -113,6 +115,60 @@ describe('what reaches a captured pod by HBONE', () => {
     assert.equal(await refusalOf(ask(world.mesh.source('till'), `${books.address}:${port}`)), '401 waypoint-required')
     assert.equal(await refusalOf(ask(waypoint('other'), `${books.address}:${port}`)), '401 waypoint-required')
     assert.equal(await says(await ask(own, `${books.address}:${port}`)), 'hello')
+  })
+
+  describe('from a waypoint that does not say for whom it comes', () => {
+    const clock = fakeClock(Date.now())
+    beforeEach(async () => {
+      await world.close()
+      world = startWorld({ clock })
+      books = await world.pod('books')
+      port = await books.listen(echo)
+      world.put({ kind: 'policy', namespace: 'shop', name: 'only-till', action: 'allow', rules: [{ from: [{ serviceAccounts: ['shop/till'] }] }] })
+    })
+    const onlyTill = { policies: ['policy/shop/only-till'] }
+
+    for (const [what, guard] of [
+      ['all of the pod', () => onlyTill], ['its port', () => ({ ports: [{ port, servicePorts: [80], policies: onlyTill.policies }] })],
+      ['it by the waypoint alone', () => ({ ports: [{ port, servicePorts: [80], policies: onlyTill.policies, onlyVia: [world.mesh.id('waypoint')] }] })],
+    ] as const) {
+      it(`is let in for a second after the first policy guards ${what}, and what is open is cut then`, async () => {
+        const own = waypoint('shop')
+        world.publish()
+        const open = await ask(own, `${books.address}:${port}`)
+        const cut = new Promise((resolve) => open.on('error', () => {}).once('close', resolve))
+        books.workload = { ...books.workload, ...guard() }
+        world.publish()
+        open.write('a')
+        await new Promise((resolve) => open.once('data', resolve))
+        assert.equal(await says(await ask(own, `${books.address}:${port}`)), 'hello')
+        // Whoever else comes is judged at once, and so is who is named.
+        assert.match(await refusalOf(ask(world.mesh.source('stranger'), `${books.address}:${port}`)), /^401 /)
+        assert.match(await refusalOf(ask(own, `${books.address}:${port}`, { 'x-waypoint-client': world.mesh.id('stranger') })), /^401 denied/)
+        clock.advance(unawareMs)
+        await cut
+        assert.equal(await refusalOf(ask(own, `${books.address}:${port}`)), '401 denied')
+        assert.equal(await says(await ask(own, `${books.address}:${port}`, { 'x-waypoint-client': world.mesh.id('till') })), 'hello')
+      })
+    }
+
+    it('is not let in after a further policy, nor longer because others follow', async () => {
+      const own = waypoint('shop')
+      world.put({ kind: 'policy', namespace: 'shop', name: 'nobody', action: 'allow', rules: [] })
+      world.publish()
+      const guardedBy = (policies: readonly string[]): void => {
+        books.workload = { ...books.workload, policies }
+        world.publish()
+      }
+      guardedBy(['policy/shop/nobody'])
+      clock.advance(unawareMs - 1)
+      guardedBy(['policy/shop/nobody', 'policy/shop/only-till'])
+      assert.equal(await says(await ask(own, `${books.address}:${port}`)), 'hello')
+      clock.advance(1)
+      assert.equal(await refusalOf(ask(own, `${books.address}:${port}`)), '401 denied')
+      guardedBy(['policy/shop/only-till'])
+      assert.equal(await refusalOf(ask(own, `${books.address}:${port}`)), '401 denied')
+    })
   })
 
   describe('shows the application the address', () => {

@@ -14,6 +14,7 @@ import type { Loads } from './loads.ts'
 import { createOpen } from './open.ts'
 import { createOutbound } from './outbound.ts'
 import { createPlaintext } from './plaintext.ts'
+import { isNewlyGuarded, unawareMs } from './unaware.ts'
 import { defaultMeshPorts, type MeshPorts, type PodConfig } from './view.ts'
 
 export interface CapturedPodOptions {
@@ -38,7 +39,7 @@ export interface CapturedPod {
    * @throws {NetworkError} if a port can't be had; nothing is left behind then
    */
   readonly start: () => Promise<void>
-  /** Replaces the configuration. If its guards are others, connections that would not be let in any more are cut; all others go on. */
+  /** Replaces the configuration. If its guards are others, connections that would not be let in any more are cut, see also `isUnaware`; all others go on. */
   readonly update: (config: PodConfig) => void
   /** Gives the pod its identity; until then nothing that needs one goes out, and nobody gets in by HBONE. Once is enough: renewals come by themselves. */
   readonly certify: (credentials: CredentialSource) => Promise<void>
@@ -154,9 +155,17 @@ export function createCapturedPod(options: CapturedPodOptions): CapturedPod {
       network.deaf()
     },
     update: (next) => {
-      const guarded = present !== undefined && (present.guards !== next.guards)
-      present = next
-      if (guarded) live.recheck()
+      const { guards, before } = present ?? next
+      present = { ...next, ...(before === undefined ? {} : { before }) }
+      if (guards === next.guards) return
+      if (before === undefined && isNewlyGuarded(guards.workload, next.guards.workload)) {
+        present = { ...next, before: guards.workload }
+        clock.after(unawareMs, () => {
+          present = { view: present?.view ?? next.view, guards: present?.guards ?? next.guards }
+          live.recheck()
+        })
+      }
+      live.recheck()
     },
     certify: async (source) => {
       if (credentials !== undefined || (phase !== 'new' && phase !== 'capturing')) return

@@ -76,6 +76,8 @@ export function workloadsOn(node: string, snapshot: Snapshot): ReadonlyMap<strin
 export interface PodConfig {
   readonly view: TrafficView
   readonly guards: PodGuards
+  /** The pod as it was before guards came that some waypoints may not have heard of yet: see `isUnaware`. */
+  readonly before?: WorkloadEntry
 }
 
 /** The ports of the mesh in a pod's namespace. */
