@@ -118,6 +118,7 @@ export const help: Readonly<Record<string, { readonly expected: string; readonly
   Invalid: { expected: '', advice: 'correct the rules that the message names; until then they allow nobody and deny everybody' },
   WaypointMissing: { expected: '', advice: 'give the namespace a waypoint, or say nothing of requests; until then the policy counts against every caller' },
   NotInMesh: { expected: '', advice: 'enrol the pods, or give the Service a waypoint; until then nobody in the mesh may go there' },
+  HostNetwork: { expected: '', advice: 'give their Service a waypoint and keep others away by a firewall, or take hostNetwork from the pods' },
   HttpOnPods: { expected: '', advice: 'name Services, routes or the Gateway by targetRefs in place of the selector' },
   Overridden: { expected: '', advice: 'nothing to do if the other policy is meant to count' },
   ConsumerRoutes: { expected: '', advice: 'nothing to do if those namespaces mean it' },

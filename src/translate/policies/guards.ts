@@ -27,6 +27,8 @@ export interface GuardedPod {
   readonly addresses: readonly string[]
   /** Whether an agent stands before it. */
   readonly member: boolean
+  /** Whether its addresses are the node's, which other pods have as well, and the kubelet. */
+  readonly onHost: boolean
 }
 
 export interface RouteTableView {
@@ -67,7 +69,7 @@ const closedReason = 'policies guard it, it has no waypoint, and not all of its 
 /** Works out where each policy of a namespace is enforced, and what is closed because nothing enforces it. */
 export function guardsOf(view: NamespaceView): Guards {
   const { policies, services, pods, waypoint } = view
-  const byAddress = new Map(pods.flatMap((each) => each.addresses.map((address) => [address, each] as const)))
+  const byAddress = new Map(pods.filter(({ onHost }) => !onHost).flatMap((each) => each.addresses.map((address) => [address, each] as const)))
   const byKey = new Map(pods.map((each) => [each.key, each]))
   const podOf = (endpoint: Endpoint): GuardedPod | undefined =>
     byAddress.get(endpoint.address) ?? (endpoint.pod === undefined ? undefined : byKey.get(namespacedName(view.namespace, endpoint.pod)))
@@ -226,7 +228,9 @@ function podFacts(
   ports: ReadonlyMap<NamespacedName, ReadonlyMap<number, PortDraft>>,
 ): ReadonlyMap<NamespacedName, PodFacts> {
   const facts = new Map<NamespacedName, PodFacts>()
-  for (const { key, member } of pods) {
+  for (const { key, member, onHost } of pods) {
+    // What is said of it would be said of the node's address: nobody stands there, and whatever else has that address is none of its policies' business.
+    if (onHost) continue
     const own = ofPods.get(key) ?? []
     // Rules about the ports of Services need to know which they are.
     const guards = [...(ports.get(key) ?? [])].filter(([, draft]) => own.length > 0 || isGuarding(draft) || draft.onlyVia.size > 0).sort(([a], [b]) => a - b).map(([port, draft]): PortGuard => ({

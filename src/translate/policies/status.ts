@@ -110,7 +110,12 @@ function enforcement(policy: ReadPolicy, view: NamespaceView, more: PolicyStatus
     const effect = policy.entry.action === 'audit' ? 'nobody tells of what it is about' : 'nobody in the mesh may go there'
     return fails(type, 'NotInMesh', `Not all pods of ${names} are in the mesh and no waypoint stands before them: ${effect}`, generation)
   }
+  const onHost = reach.pods.filter((each) => each.onHost).length
   const outside = reach.pods.filter(({ member }) => !member).length
+  if (reach.services.length === 0 && onHost > 0) {
+    const rest = outside === onHost ? '' : `; ${outside - onHost} more are not in the mesh`
+    return fails(type, 'HostNetwork', `${onHost} of ${reach.pods.length} pods have the address of their node: nobody judges what comes to them there, and only what Services lead there can be kept away${rest}`, generation)
+  }
   if (reach.services.length === 0 && outside > 0) {
     return fails(type, 'NotInMesh', `${outside} of ${reach.pods.length} pods are not in the mesh: nobody in the mesh may go to them directly, and nothing keeps others from it`, generation)
   }

@@ -192,7 +192,7 @@ function createGuardedPods(): (pods: ResourceSet['Pod'], workloads: PolicyParts[
         continue
       }
       const { addresses, enrolled } = entry
-      const made: GuardedPod = { pod, key, addresses, member: enrolled }
+      const made: GuardedPod = { pod, key, addresses, member: enrolled, onHost: pod.spec?.hostNetwork === true }
       sources.set(made, entry)
       now.set(key, made)
     }
