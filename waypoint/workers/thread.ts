@@ -1,7 +1,7 @@
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { systemClock } from '../../src/kit/clock.ts'
-import type { CredentialSource, Credentials } from '../../src/model/credentials.ts'
 import { namespacedName } from '../../src/model/refs.ts'
+import { runConfigurations, toldCredentials } from '../../src/publish/threads.ts'
 import { streamSink } from '../../src/telemetry/access-log.ts'
 import { Counters } from '../../src/telemetry/counters.ts'
 import { createTelemetry } from '../../src/telemetry/create.ts'
@@ -9,7 +9,7 @@ import { answerTaps } from '../../src/telemetry/tap-relay.ts'
 import { TapPoint } from '../../src/telemetry/tap.ts'
 import { startTracing } from '../../src/telemetry/tracing.ts'
 import { startWaypoint } from '../waypoint.ts'
-import { applyEncoded, type FromThread, type ThreadStart, type ToThread } from './messages.ts'
+import type { FromThread, ThreadStart, ToThread } from './messages.ts'
 
 /**
  * A thread that serves: a whole data plane with its own listener, pools and counters. It knows nothing of controllers; what it is told
@@ -18,7 +18,7 @@ import { applyEncoded, type FromThread, type ThreadStart, type ToThread } from '
 async function serve(port: MessagePort, start: ThreadStart): Promise<void> {
   const { namespace, name, trustDomain, host, limits, accessLog } = start
   const say = (message: FromThread): void => port.postMessage(message)
-  const credentials = credentialsFrom(start.credentials)
+  const credentials = toldCredentials(start.credentials)
   const counters = new Counters(namespacedName(namespace, name))
   const tracing = start.tracing === undefined ? undefined : await startTracing(start.tracing)
   const tap = new TapPoint(systemClock)
@@ -32,21 +32,9 @@ async function serve(port: MessagePort, start: ThreadStart): Promise<void> {
     debug: start.debug ? (line) => say({ type: 'debug', line }) : undefined,
   })
   // Nothing came in between: connections are taken in the next turn of the event loop.
-  let snapshot = applyEncoded(new Map(), start.configuration)
-  waypoint.configure(snapshot)
-  say({ type: 'configured', generation: start.generation })
+  const configure = runConfigurations(start.configuration, waypoint.configure, say)
   say({ type: 'listening', address: waypoint.address })
 
-  const configure = (generation: number, delta: string): void => {
-    // Also if it can not be run: what comes next is told as changes of this.
-    snapshot = applyEncoded(snapshot, delta)
-    try {
-      waypoint.configure(snapshot)
-      say({ type: 'configured', generation })
-    } catch (error) {
-      say({ type: 'refused', generation, message: error instanceof Error ? error.message : String(error) })
-    }
-  }
   const drain = async (deadlineMs: number | undefined): Promise<void> => {
     await waypoint.drain(deadlineMs)
     await tracing?.close()
@@ -58,7 +46,7 @@ async function serve(port: MessagePort, start: ThreadStart): Promise<void> {
   port.on('message', (message: ToThread) => {
     switch (message.type) {
       case 'configure':
-        configure(message.generation, message.delta)
+        configure(message)
         return
       case 'credentials':
         credentials.set(message.credentials)
@@ -74,23 +62,6 @@ async function serve(port: MessagePort, start: ThreadStart): Promise<void> {
         void drain(message.deadlineMs)
     }
   })
-}
-
-function credentialsFrom(first: Credentials): CredentialSource & { readonly set: (credentials: Credentials) => void } {
-  let present = first
-  const listeners = new Set<(credentials: Credentials) => void>()
-  return {
-    identity: first.identity,
-    current: () => present,
-    onChange: (listener) => {
-      listeners.add(listener)
-      return () => listeners.delete(listener)
-    },
-    set: (next) => {
-      present = next
-      for (const listener of [...listeners]) listener(next)
-    },
-  }
 }
 
 // Loaded anywhere else, this file does nothing.

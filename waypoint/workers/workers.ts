@@ -4,14 +4,15 @@ import { startCrew, type Crew } from '../../src/kit/crew.ts'
 import { turnPretenuringOff } from '../../src/kit/pretenuring.ts'
 import type { CredentialSource, Credentials } from '../../src/model/credentials.ts'
 import type { AccessLogLevel } from '../../src/model/infra.ts'
-import { delta, isEmpty, type Snapshot } from '../../src/model/snapshot.ts'
+import type { Snapshot } from '../../src/model/snapshot.ts'
+import { configureThreads } from '../../src/publish/threads.ts'
 import type { TracingConfig } from '../../src/telemetry/config.ts'
 import { withoutState, type Counts } from '../../src/telemetry/counters.ts'
 import type { Log } from '../../src/telemetry/log.ts'
 import type { TapSource } from '../../src/telemetry/tap.ts'
 import { TapRelay } from '../../src/telemetry/tap-relay.ts'
 import { defaultLimits, type WaypointLimits } from '../serve/limits.ts'
-import { encodeDelta, everythingIn, type FromThread, type ThreadStart, type ToThread } from './messages.ts'
+import type { FromThread, ThreadStart, ToThread } from './messages.ts'
 import { reservePort } from './port.ts'
 // For its place beside this file, and so that whatever compiles this file compiles that one.
 import type {} from './thread.ts'
@@ -88,38 +89,25 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   // Threads must agree about session persistence also where the CA shares no secret among replicas.
   const ownSecret = randomBytes(32).toString('base64')
   const complete = (present: Credentials): Credentials => ({ ...present, sharedSecret: present.sharedSecret ?? ownSecret })
-  let snapshot = options.snapshot
-  let generation = 1
-  /** The newest configuration that a thread runs, by slot; 0: none yet. */
-  const running = new Map<number, number>()
   const counts = new Map<number, Counts>()
-  let waiting: { readonly generation: number; readonly resolve: () => void; readonly reject: (error: Error) => void }[] = []
   let gone: Counts[] = []
   let address: Address | undefined
   let stopping = false
   const started: { crew?: Crew<ToThread> } = {}
   turnPretenuringOff()
 
-  const tap = new TapRelay(clock, (message) => started.crew?.tell(message))
-  /** Threads that are to come have the newest configuration from the start; those that began with an older one are waited for. */
-  const settle = (): void => {
-    const all = running.size === 0 ? 0 : Math.min(...running.values())
-    const done = waiting.filter((each) => each.generation <= all)
-    waiting = waiting.filter((each) => each.generation > all)
-    for (const { resolve } of done) resolve()
-  }
+  const tell = (message: ToThread): void => started.crew?.tell(message)
+  const tap = new TapRelay(clock, tell)
+  const configurations = configureThreads(options.snapshot, tell)
 
   await reservePort(options)
   const crew = await startCrew<ToThread, FromThread>({
     count, clock, log, file: threadFile, name: 'waypoint', question: { type: 'count' }, random: options.random ?? Math.random, onReady: options.onListening,
-    startWith: (slot): ThreadStart => {
-      running.set(slot, 0)
-      return {
-        // The first one finds the port if any will do.
-        kind: 'waypoint', namespace, name, trustDomain, host, port: address?.port ?? options.port, accessLog, tracing, limits: share(options.limits, count),
-        debug: log.debug !== undefined, credentials: complete(credentials.current()), configuration: encodeDelta(everythingIn(snapshot)), generation,
-      }
-    },
+    startWith: (slot): ThreadStart => ({
+      // The first one finds the port if any will do.
+      kind: 'waypoint', namespace, name, trustDomain, host, port: address?.port ?? options.port, accessLog, tracing, limits: share(options.limits, count),
+      debug: log.debug !== undefined, credentials: complete(credentials.current()), configuration: configurations.begin(slot),
+    }),
     hear: (slot, message) => {
       switch (message.type) {
         case 'listening':
@@ -127,15 +115,9 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
           for (const told of tap.present()) started.crew?.send(slot, told)
           return 'ready'
         case 'configured':
-          running.set(slot, message.generation)
-          settle()
+        case 'refused':
+          configurations.hear(slot, message)
           return undefined
-        case 'refused': {
-          const those = waiting.filter((each) => each.generation === message.generation)
-          waiting = waiting.filter((each) => each.generation !== message.generation)
-          for (const each of those) each.reject(new Error(message.message))
-          return undefined
-        }
         case 'counts':
           counts.set(slot, message.counts)
           return 'answered'
@@ -150,15 +132,14 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
       }
     },
     onEnded: (slot) => {
-      running.delete(slot)
       const counted = counts.get(slot)
       counts.delete(slot)
       if (counted !== undefined) gone = [withoutState([...gone, counted])]
-      settle()
+      configurations.gone(slot)
     },
   })
   started.crew = crew
-  const renew = (present: Credentials): void => crew.tell({ type: 'credentials', credentials: complete(present) })
+  const renew = (present: Credentials): void => tell({ type: 'credentials', credentials: complete(present) })
   const stopRenewals = credentials.onChange(renew)
   // They may have been renewed since the first thread was started.
   renew(credentials.current())
@@ -170,18 +151,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   if (address === undefined) throw new Error('no thread has said where it listens')
   return {
     address,
-    configure: (next) => {
-      const change = delta(snapshot, next)
-      snapshot = next
-      if (!isEmpty(change)) {
-        generation++
-        crew.tell({ type: 'configure', generation, delta: encodeDelta(change) })
-      }
-      return new Promise((resolve, reject) => {
-        waiting.push({ generation, resolve, reject })
-        settle()
-      })
-    },
+    configure: configurations.configure,
     counts: async () => {
       await crew.ask()
       return [...gone, ...counts.values()]
@@ -194,7 +164,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
       if (stopping) return close()
       stopping = true
       stopRenewals()
-      crew.tell({ type: 'drain', deadlineMs })
+      tell({ type: 'drain', deadlineMs })
       await crew.leave(deadlineMs + drainGraceMs)
     },
     close,
