@@ -49,7 +49,7 @@ async function measure(count: number): Promise<void> {
   for (const [what, accountOf] of [['a service account for each', (name: string) => name], ['one service account', () => 'app']] as const) {
     await put(accountOf)
     for (const pod of pods) announce(pod, { uid: `uid-${pod.name}`, namespace })
-    const agent = await mesh.agent(1)
+    const agent = await mesh.agent(1, ['--workers', '1'])
     await pause(1_000)
     console.log(`${count} pods, ${what}: ${await enrol(mesh, agent, pods.map(({ name }) => name))}`)
     const before = costOf(agent)

@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander'
-import { accessLogLevels, logLevels } from '../model/infra.ts'
+import { accessLogLevels, logLevels, mostWorkers } from '../model/infra.ts'
 import { install, ports } from '../model/install.ts'
 import type { AgentDumpOptions } from './agent-dump.ts'
 import type { AgentVerbOptions } from './agent.ts'
@@ -30,6 +30,7 @@ export function defineAgent(program: Command, { io, onExit }: ProgramContext): v
     .option('--no-cni-plugin', 'do not chain a plugin of CNI: pods that have just started may send a little in plain before they are captured')
     .option('--retire', 'capture nothing, and take away what agents have left on the node: rules in pods and on the node, and the plugin of CNI; for a mesh whose agents go for good', false)
     .addOption(new Option('--unknown-destinations <what>', 'what becomes of connections to addresses that the mesh does not know').choices(['pass', 'refuse']).default('pass'))
+    .addOption(new Option('--workers <number>', 'threads that carry connections; each has listeners in every pod').argParser(seconds(1, mostWorkers, 'a whole number')).default(1))
     .addOption(new Option('--access-log <how>', 'a line of JSON on stdout for each connection; errors: for those that were not let through').choices(accessLogLevels).default('errors'))
     .addOption(new Option('--log-level <level>', 'what it says of itself on stderr').choices(logLevels).default('info'))
     .addOption(new Option('--drain <seconds>', 'how long connections get when it ends').argParser(seconds(0, 3600)).default(30))

@@ -5,15 +5,13 @@ import type { AccessLogLevel, LogLevel } from '../model/infra.ts'
 import { install } from '../model/install.ts'
 import { startAgent, type Agent, type NodePaths } from '../node/agent.ts'
 import { dumpOf } from '../node/dump.ts'
+import { startPlane, type NodePlane } from '../node/plane.ts'
 import { retireNode } from '../node/retire.ts'
-import { streamSink } from '../telemetry/access-log.ts'
-import { ConnectionCounters, connectionTelemetry, registerConnections } from '../telemetry/connection-counters.ts'
-import type { ConnectionTelemetry } from '../telemetry/connections.ts'
+import { registerConnections } from '../telemetry/connection-counters.ts'
 import { createLog, type Log } from '../telemetry/log.ts'
 import { buildInfo, createMetrics, type Metrics } from '../telemetry/metrics.ts'
 import { json, serveStatus, type StatusServer } from '../telemetry/server.ts'
 import { tapPage } from '../telemetry/tap-page.ts'
-import { TapPoint } from '../telemetry/tap.ts'
 import { describe } from './describe.ts'
 import { exitCodes, type Io } from './io.ts'
 import { controllerIdOf, type MemberOptions } from './member.ts'
@@ -21,6 +19,7 @@ import { nodeProblem } from './node-version.ts'
 import { stopSignal } from './signals.ts'
 import { portOf, type PortChoice } from './usage.ts'
 import { versions } from './version.ts'
+import { registerWorkers } from './worker-metrics.ts'
 
 export interface AgentVerbOptions extends MemberOptions {
   readonly node: string
@@ -36,6 +35,8 @@ export interface AgentVerbOptions extends MemberOptions {
   readonly cniPlugin: boolean
   readonly retire: boolean
   readonly unknownDestinations: UnknownDestinations
+  /** Threads that carry connections. */
+  readonly workers: number
   readonly accessLog: AccessLogLevel
   readonly logLevel: LogLevel
   /** Seconds. */
@@ -81,13 +82,12 @@ async function serve(options: AgentVerbOptions, log: Log, stopped: Promise<void>
   const startedMs = clock.now()
   const giveUp = new AbortController()
   void stopped.then(() => giveUp.abort(new Stopped()))
-  const counters = new ConnectionCounters()
-  const tap = new TapPoint(clock)
+  const plane = await startPlane({ workers: options.workers, node, unknown: options.unknownDestinations, accessLog: options.accessLog, clock, log })
+  closers.push(() => plane.close())
   const ready = createReadyFile(options.readyFile, log)
   closers.push(ready.remove)
   const started = await startAgent({
-    node, identity: { trustDomain, namespace, serviceAccount: install.agent }, clock, log: log.error, signal: giveUp.signal, unknown: options.unknownDestinations,
-    telemetry: telemetryOf(options, counters, tap),
+    node, identity: { trustDomain, namespace, serviceAccount: install.agent }, clock, log: log.error, signal: giveUp.signal, plane,
     paths: pathsOf(options),
     join: {
       controller: options.controller, controllerId: controllerIdOf(options), tokenFile: options.tokenFile, bundleFile: options.bundleFile,
@@ -100,21 +100,33 @@ async function serve(options: AgentVerbOptions, log: Log, stopped: Promise<void>
   })
   closers.push(() => started.close())
   const metrics = createMetrics(clock.now, { process: true })
-  register(metrics, node, started, counters)
+  register(metrics, node, started, plane)
   closers.push(
-    openWhenFree(options.metricsPort, '0.0.0.0', log, { '/metrics': async () => ({ status: 200, contentType: metrics.contentType, body: await metrics.render() }) }),
+    openWhenFree(options.metricsPort, '0.0.0.0', log, {
+      '/metrics': async () => {
+        await plane.refresh()
+        return { status: 200, contentType: metrics.contentType, body: await metrics.render() }
+      },
+    }),
     openWhenFree(options.adminPort, '127.0.0.1', log, {
-      '/dump': () => json(dumpOf(started, { node, pod: options.pod, version: versions().version, nowMs: clock.now(), startedMs })),
+      '/dump': async () => {
+        await plane.refresh()
+        return json(dumpOf(started, { node, pod: options.pod, version: versions().version, nowMs: clock.now(), startedMs }))
+      },
       '/pods': () => json(started.manager.pods()),
       '/plugin': () => json({ problem: started.pluginProblem() }),
       '/identities': () => json(started.identities.list()),
       '/snapshot': () => json(Object.fromEntries(started.snapshot())),
       '/controller': () => json({ connected: started.member.connected(), staleMs: started.member.staleMs(), source: started.member.source() }),
-    }, { '/tap': tapPage(tap, clock, `agent ${options.pod}`) }),
+    }, { '/tap': tapPage(plane.tap, clock, `agent ${options.pod}`) }),
   )
-  log.info(`agent of node ${node}`)
-  await stopped
+  log.info(`agent of node ${node}${options.workers > 1 ? `, ${options.workers} workers` : ''}`)
+  const failure = await Promise.race([stopped, plane.failed])
   await ready.remove()
+  if (failure !== undefined) {
+    log.error(`waymark agent: can not go on: ${failure.message}`)
+    return exitCodes.failed
+  }
   log.info('stopping: connections may end by themselves, and pods stay captured; a second signal ends it at once')
   await started.drain(options.drain * 1000)
   return exitCodes.fine
@@ -142,16 +154,12 @@ async function retire(options: AgentVerbOptions, log: Log, stopped: Promise<void
   return exitCodes.fine
 }
 
-function telemetryOf({ node, accessLog }: AgentVerbOptions, counters: ConnectionCounters, tap: TapPoint): ConnectionTelemetry {
-  const log = accessLog === 'none' ? undefined : streamSink(process.stdout).write
-  return connectionTelemetry(node, counters, { log, logOf: accessLog === 'errors' ? 'errors' : 'all', tap })
-}
-
-function register(metrics: Metrics, node: string, { member, manager, identities }: Agent, counters: ConnectionCounters): void {
+function register(metrics: Metrics, node: string, { member, manager, identities }: Agent, plane: NodePlane): void {
   const labels = { node }
   const gauge = (name: string, help: string, value: () => number): void => metrics.register({ name, help, type: 'gauge', values: () => [{ labels, value: value() }] })
   metrics.register(buildInfo(versions().version))
-  registerConnections(metrics, () => [counters.counts()])
+  registerConnections(metrics, plane.counts)
+  if (plane.threads !== undefined) registerWorkers(metrics, labels, plane.threads)
   gauge('waymark_controller_connected', 'Whether a controller serves this process now.', () => (member.connected() ? 1 : 0))
   gauge('waymark_controller_silence_seconds', 'Time since the last word of a controller: how old the configuration may be.', () => member.staleMs() / 1000)
   gauge('waymark_agent_identities', 'Service accounts whose certificates the agent holds.', () => identities.list().length)

@@ -11,6 +11,7 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { TapPoint, type TapSource } from '../telemetry/tap.ts'
 import { startTracing } from '../telemetry/tracing.ts'
+import { registerWorkers } from './worker-metrics.ts'
 
 export interface DataPlaneOptions {
   /** Threads that serve; 1: this one. */
@@ -92,15 +93,6 @@ async function startInThreads(options: DataPlaneOptions): Promise<DataPlane> {
       onListening(now)
     },
   })
-  const waypoint = namespacedName(options.namespace, options.name)
-  metrics.register({ name: 'waymark_workers', help: 'Threads that listen.', type: 'gauge', values: () => [{ labels: { waypoint }, value: threads }] })
-  metrics.register({
-    name: 'waymark_worker_crashes_total', help: 'Threads that ended and were not meant to; another took the place of each.', type: 'counter',
-    values: () => [{ labels: { waypoint }, value: workers.crashes() }],
-  })
-  metrics.register({
-    name: 'waymark_worker_busy_seconds_total', help: 'Time in which a thread worked; it shows how connections are spread.', type: 'counter',
-    values: () => workers.states().map(({ worker, busySeconds }) => ({ labels: { waypoint, worker: String(worker) }, value: busySeconds })),
-  })
+  registerWorkers(metrics, { waypoint: namespacedName(options.namespace, options.name) }, { ...workers, serving: () => threads })
   return workers
 }

@@ -39,6 +39,8 @@ export interface Crew<To> {
   readonly ask: () => Promise<void>
   /** Seconds in which a thread worked. */
   readonly busySeconds: (slot: number) => number
+  /** How many threads are ready. */
+  readonly ready: () => number
   /** Threads that ended and were not meant to. */
   readonly crashes: () => number
   /** Resolves with the reason when threads end so often that no more are started. What still runs works on. */
@@ -94,8 +96,9 @@ export async function startCrew<To, From>(options: CrewOptions<To, From>): Promi
     })
     cancels.add(cancel)
   }
+  const ready = (): number => [...threads.values()].filter((thread) => thread.ready).length
   const readiness = (): void => {
-    if (started && !stopping) options.onReady?.([...threads.values()].filter(({ ready }) => ready).length)
+    if (started && !stopping) options.onReady?.(ready())
   }
   const answer = (thread: Thread): void => {
     for (const resolve of thread.askers.splice(0)) resolve()
@@ -219,6 +222,7 @@ export async function startCrew<To, From>(options: CrewOptions<To, From>): Promi
       thread.busyMs = Math.max(thread.busyMs, thread.worker.performance.eventLoopUtilization().active)
       return thread.busyMs / 1000
     },
+    ready,
     crashes: () => crashes,
     failed: failed.promise,
     leave: async (graceMs) => {

@@ -1,12 +1,9 @@
 import { readdirSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { Cancel, Clock } from '../kit/clock.ts'
-import { collectLess } from '../kit/collections.ts'
-import type { UnknownDestinations } from '../model/destination.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import { joinMesh, type JoinOptions, type Member } from '../publish/join.ts'
-import type { ConnectionTelemetry } from '../telemetry/connections.ts'
 import { installPlugin, type PluginPlaces } from './cni/install.ts'
 import { openMailbox, patienceSeconds, type Mailbox } from './cni/mailbox.ts'
 import { createIdentities, type Identities } from './identities.ts'
@@ -14,7 +11,7 @@ import { createManager, type Manager } from './manager.ts'
 import type { CapturableNetwork } from './network.ts'
 import { keepMarks } from './pods/marks.ts'
 import { watchPods } from './pods/watch.ts'
-import { createPlane } from './traffic/plane.ts'
+import type { TrafficPlane } from './traffic/plane.ts'
 
 /** Where things of the node are, as this process sees them. */
 export interface NodePaths {
@@ -35,8 +32,8 @@ export interface AgentOptions {
   readonly identity: Identity
   readonly join: Omit<JoinOptions, 'identity' | 'subscriber' | 'onSnapshot' | 'onTrouble' | 'clock' | 'signal'>
   readonly paths: NodePaths
-  readonly unknown: UnknownDestinations
-  readonly telemetry: ConnectionTelemetry
+  /** Carries the traffic of the pods; it is to be closed after the agent. */
+  readonly plane: TrafficPlane
   readonly clock: Clock
   readonly signal: AbortSignal
   /** Told the first time that every pod which shall be captured is. */
@@ -71,11 +68,9 @@ const answerMs = 3_000
  * @throws the reason of `signal`; what the node's directories can't be had for
  */
 export async function startAgent(options: AgentOptions): Promise<Agent> {
-  const { node, identity, paths, clock, log } = options
+  const { node, identity, paths, plane, clock, log } = options
   // Here and not above: whoever only asks for the agent's types must not load native code.
   const { hasPodRules, openPodNetwork, openProbeRules } = await import('./native/pod-network.ts')
-  const { originalDestination } = await import('./native/sockets.ts')
-  const stopSparing = collectLess(clock)
   const marks = keepMarks(`${paths.host}/marks`)
   let snapshot: Snapshot = new Map()
   let configuredAtMs: number | undefined
@@ -88,7 +83,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   const probes = openProbeRules()
   const reach = inTurn(probes.put)
   const openPod = ({ path }: { readonly path: string }): CapturableNetwork => openPodNetwork(path, { mark: marks.of(basename(path)), proc: paths.proc })
-  const plane = createPlane({ node, clock, originalDestination, telemetry: options.telemetry, unknown: options.unknown })
   const manager = createManager({
     node, clock, identities, plane, log,
     open: openPod,
@@ -152,7 +146,6 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     plugin?.close()
     watch.close()
     stopFollowing()
-    stopSparing()
     identities.close()
     probes.close()
     await member.close()

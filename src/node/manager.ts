@@ -173,7 +173,7 @@ export function createManager(options: ManagerOptions): Manager {
     try {
       const network = options.open(sandbox)
       const capture = openCapture({
-        clock, network, traffic: plane.open({ uid, path: sandbox.path }, network), hold: () => identities.hold(identity),
+        clock, network, traffic: plane.open(uid, network), hold: () => identities.hold(identity),
         letNodeReach: () => tellNode(), onChange: changed,
         onTrouble: (message) => log(`pod ${sandbox.namespace}/${sandbox.name}: ${message}`),
       })

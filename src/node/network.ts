@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
  * `src/node/native` makes it of the real namespace, tests make it of plain sockets on loopback.
  */
 export interface PodNetwork {
+  readonly place: NetworkPlace
   /**
    * A socket bound to `[::]:port` in the pod's namespace (dual stack, SO_REUSEPORT, CLOEXEC), not listening yet: hand it to
    * `server.listen({ fd }, 4096)`, which owns it from then on. (`listen({ fd, backlog })` ignores the backlog.)
@@ -42,6 +43,20 @@ export interface CapturableNetwork extends PodNetwork {
   readonly relax: () => Promise<void>
   /** Takes the rules back. Connections that were captured break: call it when they are done. @throws NetworkError */
   readonly release: () => Promise<void>
+}
+
+/** How another thread opens the same namespace. */
+export interface NetworkPlace {
+  readonly path: string
+  /** What the agent's sockets are marked with. */
+  readonly mark: number
+}
+
+/** What a data plane needs of the system, besides what Node has. */
+export interface Networks {
+  /** @throws NetworkError */
+  readonly open: (place: NetworkPlace) => PodNetwork
+  readonly originalDestination: OriginalDestination
 }
 
 export interface DialTarget {

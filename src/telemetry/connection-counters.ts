@@ -1,6 +1,6 @@
 import { connectionLogLine, type ConnectionRecord, type ConnectionTelemetry } from './connections.ts'
 import type { LineWriter } from './access-log.ts'
-import type { Labels, Series } from './counters.ts'
+import { sumSeries, type Labels, type Series } from './counters.ts'
 import type { Metrics, ScrapedMetric } from './metrics.ts'
 import type { TapPoint } from './tap.ts'
 
@@ -128,18 +128,18 @@ export function connectionTelemetry(node: string, counters: ConnectionCounters, 
 /** Shows what threads counted among `metrics`. @param all asked at each scrape */
 export function registerConnections(metrics: Metrics, all: () => readonly ConnectionCounts[]): void {
   const slot = (at: number) => (): ReturnType<ScrapedMetric['values']> =>
-    sum(all().map(({ series }) => series)).map(({ labels, slots }) => ({ labels, value: slots[at] ?? 0 }))
+    [...sum(all().map(({ series }) => series))].map(({ labels, slots }) => ({ labels, value: slots[at] ?? 0 }))
   const counter = (name: string, help: string, at: number): void => metrics.register({ name, help, type: 'counter', values: slot(at) })
   counter('waymark_agent_connections_total', 'Captured connections that ended, by ends, transport, outcome and reason.', 0)
   counter('waymark_agent_received_bytes_total', 'Bytes from whoever opened captured connections, those that live included.', 1)
   counter('waymark_agent_sent_bytes_total', 'Bytes to whoever opened captured connections, those that live included.', 2)
   metrics.register({
     name: 'waymark_agent_audited_connections_total', help: 'Connections that Audit policies match.', type: 'counter',
-    values: () => sum(all().map(({ audits }) => audits)).map(({ labels, slots }) => ({ labels, value: slots[0] ?? 0 })),
+    values: () => [...sum(all().map(({ audits }) => audits))].map(({ labels, slots }) => ({ labels, value: slots[0] ?? 0 })),
   })
   metrics.register({
     name: durationMetric, help: 'How long captured connections lived.', type: 'histogram',
-    values: () => sum(all().map(({ timings }) => timings)).flatMap(histogram),
+    values: () => [...sum(all().map(({ timings }) => timings))].flatMap(histogram),
   })
 }
 
@@ -168,16 +168,14 @@ function connectionLabels(record: ConnectionRecord): Labels {
   }
 }
 
-function sum(all: readonly ReadonlyMap<string, Series>[]): readonly Series[] {
+/** What several threads counted, as one. */
+export function sumConnections(all: readonly ConnectionCounts[]): ConnectionCounts {
+  return { series: sumSeries(all.map(({ series }) => series)), timings: sumSeries(all.map(({ timings }) => timings)), audits: sumSeries(all.map(({ audits }) => audits)) }
+}
+
+function sum(all: readonly ReadonlyMap<string, Series>[]): Iterable<Series> {
   const [first] = all
-  if (first !== undefined && all.length === 1) return [...first.values()]
-  const sums = new Map<string, Series>()
-  for (const [key, { labels, slots }] of all.flatMap((each) => [...each])) {
-    const kept = sums.get(key)
-    if (kept === undefined) sums.set(key, { labels, slots: slots.slice() })
-    else for (const [at, value] of slots.entries()) kept.slots[at] = (kept.slots[at] ?? 0) + value
-  }
-  return [...sums.values()]
+  return (first !== undefined && all.length === 1 ? first : sumSeries(all)).values()
 }
 
 /** Cumulative buckets, as the text format wants them. */

@@ -134,7 +134,8 @@ export function withoutState(all: readonly Counts[]): Counts {
   return { ...sumCounts(all[0]?.waypoint ?? '', all), state: undefined }
 }
 
-function sumSeries(all: readonly ReadonlyMap<string, Series>[]): ReadonlyMap<string, Series> {
+/** What several threads counted, by the same keys. */
+export function sumSeries(all: readonly ReadonlyMap<string, Series>[]): ReadonlyMap<string, Series> {
   const sums = new Map<string, Series>()
   for (const [key, { labels, slots }] of all.flatMap((each) => [...each])) {
     const sum = sums.get(key)

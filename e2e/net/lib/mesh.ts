@@ -134,7 +134,9 @@ export async function startMesh(): Promise<Mesh> {
       const controllerAt = node === 1 ? `${nodes[1].address}:${ports.control}` : `[${nodes[1].address6}]:${ports.control}`
       return run(nodeNamespace(node), { namespace: install.namespace, name }, [
         'agent', '--node', nodeNamespace(node), '--controller', controllerAt, '--netns', namespaces, '--cni-results', results, '--host-proc', '/proc', '--host-dir', host, '--host-dir-on-node', host,
-        '--cni-conf', configurations, '--cni-bin', binaries, '--drain', '10', '--ready-file', ready, ...options,
+        '--cni-conf', configurations, '--cni-bin', binaries, '--drain', '10', '--ready-file', ready,
+        // Whatever holds, holds in one thread and in several.
+        '--workers', node === 1 ? '2' : '1', ...options,
       ], () => existsSync(ready))
     },
     waypoint: async (namespace) => {

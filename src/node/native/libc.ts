@@ -5,7 +5,6 @@ import { NetworkError } from '../network.ts'
 // The process's own symbols: the C library that Node itself runs on, whatever its file is called.
 const library = koffi.load(null)
 
-const open = library.func('int open(const char *path, int flags)') as (path: string, flags: number) => number
 const close = library.func('int close(int fd)') as (fd: number) => number
 const setns = library.func('int setns(int fd, int kind)') as (fd: number, kind: number) => number
 const socket = library.func('int socket(int domain, int type, int protocol)') as (domain: number, type: number, protocol: number) => number
@@ -75,7 +74,6 @@ export type SocketOption = readonly [level: number, name: number]
 /** The calls, each of which throws NetworkError (`code` is the errno's name). */
 export const libc = {
   /** Opens for reading, close-on-exec. */
-  open: (path: string): number => check(open(path, 0o2000000), `open ${path}`),
   close: (fd: number): void => void check(close(fd), 'close'),
   /** Moves this thread into the network namespace `fd`: only for `namespace.ts`. */
   setNetworkNamespace: (fd: number): void => void check(setns(fd, 0x40000000), 'setns'),

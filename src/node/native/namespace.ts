@@ -1,4 +1,4 @@
-import { fstatSync } from 'node:fs'
+import { closeSync, fstatSync, openSync } from 'node:fs'
 import { NetworkError } from '../network.ts'
 import { libc } from './libc.ts'
 
@@ -26,7 +26,7 @@ let inside = false
 /** Opens the namespace at `path`, for example `/run/netns/cni-…`. @throws NetworkError: ENOENT; EINVAL if it is no namespace, or is the node's own */
 export function openNamespace(path: string): Namespace {
   const own = ownNamespace()
-  const fd = libc.open(path)
+  const fd = openFile(path)
   let open = true
   try {
     const { ino: inode } = fstatSync(fd)
@@ -38,7 +38,7 @@ export function openNamespace(path: string): Namespace {
         return runIn(fd, own.fd, work)
       },
       close: () => {
-        if (open) libc.close(fd)
+        if (open) closeSync(fd)
         open = false
       },
     }
@@ -46,7 +46,7 @@ export function openNamespace(path: string): Namespace {
     namespace.run(() => undefined)
     return namespace
   } catch (error) {
-    libc.close(fd)
+    closeSync(fd)
     throw error
   }
 }
@@ -54,10 +54,19 @@ export function openNamespace(path: string): Namespace {
 function ownNamespace(): { readonly fd: number; readonly inode: number } {
   if (home === undefined) {
     // Not /proc/self: that is the main thread's.
-    const fd = libc.open('/proc/thread-self/ns/net')
+    const fd = openFile('/proc/thread-self/ns/net')
     home = { fd, inode: fstatSync(fd).ino }
   }
   return home
+}
+
+/** By Node, not by libc: it closes what a thread has opened when that ends, and a namespace that is held open outlives its pod. */
+function openFile(path: string): number {
+  try {
+    return openSync(path, 'r')
+  } catch (error) {
+    throw new NetworkError((error as NodeJS.ErrnoException).code ?? 'EIO', `open ${path}`)
+  }
 }
 
 function runIn<T>(fd: number, back: number, work: () => Synchronous<T>): T {

@@ -53,6 +53,7 @@ export function openPodNetwork(path: string, { mark, proc = '/proc' }: PodNetwor
     return lost
   }
   return {
+    place: { path, mark },
     bind: (port) => {
       const fd = bindSocket(namespace, port)
       sockets.push({ fd, listened: false })

@@ -6,9 +6,10 @@ import { NetworkError, type OriginalDestination, type PodNetwork } from '../netw
 /** What is used of Node's own binding: the one way to a socket that is bound and does not listen, without native code. */
 interface TcpHandle {
   readonly fd: number
-  readonly bind: (address: string, port: number) => number
+  readonly bind: (address: string, port: number, flags: number) => number
+  readonly getsockname: (into: { port?: number }) => number
 }
-const { TCP, constants } = (process as unknown as { readonly binding: (name: 'tcp_wrap') => { readonly TCP: new (type: number) => TcpHandle; readonly constants: { readonly SERVER: number } } })
+const { TCP, constants } = (process as unknown as { readonly binding: (name: 'tcp_wrap') => { readonly TCP: new (type: number) => TcpHandle; readonly constants: { readonly SERVER: number; readonly UV_TCP_REUSEPORT: number } } })
   .binding('tcp_wrap')
 
 /** Handles are never closed: their sockets belong to the servers that were given them. */
@@ -35,21 +36,25 @@ export interface LoopbackPod {
 /**
  * @param showSource false: `dial` remembers nothing and never binds. Binding without IP_BIND_ADDRESS_NO_PORT, which only native code can set, makes the system
  * look for a free port each time, which costs more than all else of a connection.
+ * @param address which it is; default: one that no other pod of this process has
  */
-export function loopbackPod(showSource = true): LoopbackPod {
-  pods++
-  const address = `${prefix}.${pods % 250}`
+export function loopbackPod(showSource = true, address = anotherAddress()): LoopbackPod {
   const going = new Map<string, { readonly host: string; readonly port: number }>()
   const sockets = new Set<Socket>()
   const dials: string[] = []
   let closed = false
 
   const network: PodNetwork = {
+    place: { path: address, mark: 0 },
     bind: (port) => {
       if (closed) throw new NetworkError('EBADF', `bind ${address}:${port}`)
       const handle = new TCP(constants.SERVER)
-      const failed = handle.bind(address, port)
+      const failed = handle.bind(address, port, constants.UV_TCP_REUSEPORT)
       if (failed !== 0) throw new NetworkError(failed === -98 ? 'EADDRINUSE' : `E${-failed}`, `bind ${address}:${port}`)
+      const bound: { port?: number } = {}
+      handle.getsockname(bound)
+      // libuv keeps it to itself until somebody listens on this very handle.
+      if (bound.port !== port) throw new NetworkError('EADDRINUSE', `bind ${address}:${port}`)
       handles.push(handle)
       return handle.fd
     },
@@ -84,6 +89,11 @@ export function loopbackPod(showSource = true): LoopbackPod {
     connectTo: (port, target) => redirect(address, port, target),
     connectFrom: (from, port, target) => redirect(from, port, { host: address, port: target }),
   }
+}
+
+function anotherAddress(): string {
+  pods++
+  return `${prefix}.${pods % 250}`
 }
 
 const next = new Map<string, number>()

@@ -108,8 +108,7 @@ export function createOpen({ network, clock, loads, affinity, hbone, hbonePort }
     }
     if (service.affinitySeconds === undefined) return tryEach(attempt)
     const key = `${service.namespace}/${service.name}:${port}`
-    const last = affinity.last(key)
-    const opened = await tryEach({ ...attempt, preferred: candidates.find((each) => endpointKey(each) === last) })
+    const opened = await tryEach({ ...attempt, preferred: affinity.pick(key, candidates, endpointKey) })
     affinity.remember(key, opened.peer, service.affinitySeconds)
     return opened
   }

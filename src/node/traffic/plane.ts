@@ -23,19 +23,12 @@ export interface PodTraffic {
   readonly deaf: () => Promise<boolean>
 }
 
-/** What a plane is told of a pod. */
-export interface PodPlace {
-  readonly uid: string
-  /** Where its network namespace can be opened. */
-  readonly path: string
-}
-
 /** What carries the traffic of a node's captured pods: this thread, or others. */
 export interface TrafficPlane {
   /** Gives every pod a configuration; one of which that says nothing keeps what it has. It is in force when this returns, or, of a promise, when that is fulfilled. */
   readonly configure: (snapshot: Snapshot) => unknown
-  /** @param network the pod's, which stays whose it is @throws {NetworkError} */
-  readonly open: (place: PodPlace, network: PodNetwork) => PodTraffic
+  /** @param uid of the pod @param network the pod's, which stays whose it is */
+  readonly open: (uid: string, network: PodNetwork) => PodTraffic
   /** Resolves when what is told of pods, and what was counted, is of now. */
   readonly refresh: () => Promise<void>
   /** Resolves if it can not go on. */
@@ -80,7 +73,7 @@ export function createPlane(options: PlaneOptions): TrafficPlane {
       present = { snapshot, view: compileView(snapshot, { node, unknown }), workloads: workloadsOn(node, snapshot) }
       for (const pod of pods.keys()) update(pod)
     },
-    open: ({ uid }, network) => {
+    open: (uid, network) => {
       const pod = createCapturedPod({ ...options, loads, network })
       pods.set(pod, { uid, guards: undefined })
       update(pod)

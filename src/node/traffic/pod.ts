@@ -88,7 +88,7 @@ export function createCapturedPod(options: CapturedPodOptions): CapturedPod {
     if (credentials.current().notAfterMs <= clock.now()) throw new OpenError('no-certificate', 'it has ended, and there is no other yet')
     return client
   }
-  const affinity = createAffinity(clock.now)
+  const affinity = createAffinity(network.place.path, clock.now)
   const open = createOpen({ network, clock, loads, affinity, hbone, hbonePort: peerPort })
   const onOutbound = createOutbound({ config, originalDestination, open, hbone: () => client, live })
   const onPlaintext = createPlaintext({ config, originalDestination, network, ports, clock, live })
