@@ -3,6 +3,7 @@ import type { MeshWorld } from './cases/mesh-case.ts'
 import { cases as meshFailing } from './cases/mesh-failing.ts'
 import { cases as meshPaths } from './cases/mesh-paths.ts'
 import { cases as meshRepair } from './cases/mesh-repair.ts'
+import { cases as meshRequests } from './cases/mesh-requests.ts'
 import { cases as paths } from './cases/paths.ts'
 import { cases as system } from './cases/system.ts'
 import { startMesh } from './lib/mesh.ts'
@@ -10,7 +11,7 @@ import { startRig, type Rig } from './lib/rig.ts'
 
 const groups = { system, paths, failing } as const
 /** With a real control plane, agents and waypoints: in this order, for each goes on where the one before has ended. */
-const meshGroups = { 'the whole mesh': meshPaths, 'the whole mesh, judging and failing': meshFailing, 'the whole mesh, mending itself': meshRepair } as const
+const meshGroups = { 'the whole mesh': meshPaths, 'the whole mesh, with requests': meshRequests, 'the whole mesh, judging and failing': meshFailing, 'the whole mesh, mending itself': meshRepair } as const
 
 describe('in network namespaces', () => {
   let rig: Rig

@@ -44,8 +44,8 @@ export interface Mesh {
   readonly control: <Name extends ControlOperation>(operation: Name, spec: ControlOperations[Name]['spec']) => Promise<ControlOperations[Name]['result']>
   /** Starts an agent, beside those that run. Resolves when every pod that shall be captured is. @param options more of the command's */
   readonly agent: (node: 1 | 2, options?: readonly string[]) => Promise<Process>
-  /** Starts the waypoint of a namespace, and makes it known. */
-  readonly waypoint: (namespace: string) => Promise<Process>
+  /** Starts the waypoint of a namespace, and makes it known. @param environment `NAME=value`, more of the process's */
+  readonly waypoint: (namespace: string, environment?: readonly string[]) => Promise<Process>
   /** Resolves when the controllers say that all these pods are captured, or that none of them is. */
   readonly captured: (names: readonly PodName[], are?: boolean) => Promise<void>
   /** Where a node has what a real one has in `/run/netns`, `/var/lib/cni`, `/etc/cni` and so on. */
@@ -102,12 +102,12 @@ export async function startMesh(): Promise<Mesh> {
   let number = 0
 
   /** Runs a verb of the command on a node or in a pod. */
-  const run = async (namespace: string, pod: { readonly namespace: string; readonly name: string }, args: readonly string[], ready: (said: readonly string[]) => boolean): Promise<Process> => {
+  const run = async (namespace: string, pod: { readonly namespace: string; readonly name: string }, args: readonly string[], ready: (said: readonly string[]) => boolean, environment: readonly string[] = []): Promise<Process> => {
     const token = `${folder}/${pod.name}.token`
     writeFileSync(token, await control('token', pod))
     const common = ['--namespace', pod.namespace, '--pod', pod.name, '--token-file', token, '--bundle-file', `${folder}/ca.crt`, '--state', `${folder}/${pod.name}.state`, '--access-log', 'json', '--metrics-port', 'none']
     const command = [process.execPath, join(root, 'src/cli/main.ts'), args[0] ?? '', ...common, ...args.slice(1)]
-    const child = spawn('ip', ['netns', 'exec', namespace, ...command], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn('ip', ['netns', 'exec', namespace, 'env', ...environment, ...command], { stdio: ['ignore', 'pipe', 'pipe'] })
     const lines: Line[] = []
     const said: string[] = []
     createInterface({ input: child.stdout }).on('line', (line) => lines.push(JSON.parse(line) as Line))
@@ -139,11 +139,11 @@ export async function startMesh(): Promise<Mesh> {
         '--workers', node === 1 ? '2' : '1', ...options,
       ], () => existsSync(ready))
     },
-    waypoint: async (namespace) => {
+    waypoint: async (namespace, environment) => {
       const name = `waypoint-${++number}`
       await control('put', waypointPod(namespace, name))
       return run(waypointPlace.name, { namespace, name }, ['waypoint', '--name', 'waypoint', '--controller', `${nodes[1].address}:${ports.control}`, '--host', '::', '--ready-port', 'none', '--admin-port', 'none', '--drain', '1', '--linger', '0'],
-        (said) => said.some((line) => line.includes(`waypoint ${namespace}/waypoint on`)))
+        (said) => said.some((line) => line.includes(`waypoint ${namespace}/waypoint on`)), environment)
     },
     captured: (names, are = true) => {
       const all = membersOf().filter(({ pod }) => (names as readonly string[]).includes(pod.name))

@@ -28,15 +28,15 @@ export function namespaceObject(name: string, enrolled: boolean): KubeObject {
 }
 
 /** What is behind a Service's port. */
-function slices(namespace: string, service: string, port: number, pod: { readonly name: string; readonly node: 1 | 2; readonly address: string; readonly address6: string }): readonly KubeObject[] {
+export function slices(namespace: string, service: string, port: number, ...behind: readonly { readonly name: string; readonly node: 1 | 2; readonly address: string; readonly address6: string }[]): readonly KubeObject[] {
   return (['IPv4', 'IPv6'] as const).map((addressType) => ({
     apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice',
     metadata: { namespace, name: `${service}-${addressType.toLowerCase()}`, labels: { 'kubernetes.io/service-name': service } }, addressType,
     ports: [{ name: 'p', port, protocol: 'TCP' }],
-    endpoints: [{
+    endpoints: behind.map((pod) => ({
       addresses: [addressType === 'IPv4' ? pod.address : pod.address6], conditions: { ready: true, serving: true, terminating: false },
       nodeName: nodeNamespace(pod.node), targetRef: { kind: 'Pod', namespace, name: pod.name, uid: `uid-${pod.name}` },
-    }],
+    })),
   }))
 }
 

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { createInterface } from 'node:readline'
+import type { Span } from '../../app/collector.ts'
 import type { Operation, Operations } from '../testing/protocol.ts'
 
 /** A process that lives in a namespace and does what it is told: applications and a client. */
@@ -18,6 +19,19 @@ export async function startPod(namespace: string): Promise<PodProcess> {
   const child = spawn('ip', ['netns', 'exec', namespace, process.execPath, program, namespace], { stdio: ['pipe', 'pipe', 'inherit'] })
   const ask = await converse(child, namespace)
   return { ask: ask as PodProcess['ask'], stop: () => end(child, 'SIGKILL') }
+}
+
+/** What takes the spans that are sent to port 4318 of a namespace. */
+export interface CollectorProcess {
+  readonly spans: (traceId: string) => Promise<readonly Span[]>
+  readonly stop: () => Promise<void>
+}
+
+/** Starts a collector of spans in the namespace `namespace`. */
+export async function startCollector(namespace: string): Promise<CollectorProcess> {
+  const child = spawn('ip', ['netns', 'exec', namespace, process.execPath, join(import.meta.dirname, '../testing/collector.ts')], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const ask = await converse(child, 'the collector')
+  return { spans: (traceId) => ask('spans', traceId) as Promise<readonly Span[]>, stop: () => end(child, 'SIGKILL') }
 }
 
 /**

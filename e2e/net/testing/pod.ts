@@ -1,8 +1,9 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
+import { createServer as createHttpServer, get } from 'node:http'
 import { connect, createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
-import { applicationPorts, type Operation, type Operations, type Reply, type Target } from './protocol.ts'
+import { applicationPorts, type HttpReply, type Operation, type Operations, type Reply, type Target } from './protocol.ts'
 
 // All that runs in a pod: applications that know nothing of a mesh, and a client. To be started inside the pod's namespace: node pod.ts NAME
 
@@ -34,6 +35,9 @@ await application(applicationPorts.sink, (socket) => {
   socket.on('data', (data: Buffer) => (bytes += data.length))
   socket.on('end', () => socket.end(sayOf(socket, bytes)))
 })
+await once(createHttpServer((request, response) => {
+  response.end(JSON.stringify({ pod: name, headers: request.headers }))
+}).listen(applicationPorts.http, '::', 4096), 'listening')
 const datagrams = createSocket({ type: 'udp6' })
 datagrams.on('message', (message, peer) => {
   datagrams.send(JSON.stringify({ pod: name, peer: peer.address.replace('::ffff:', ''), bytes: message.length }), peer.port, peer.address)
@@ -77,6 +81,21 @@ async function converse(socket: Socket, speak: (socket: Socket) => void, patienc
 const dial = ({ host, port }: Target): Socket => connect({ host, port, allowHalfOpen: true, noDelay: true })
 const hello = (socket: Socket): void => void socket.write('hello\n')
 
+const request = ({ host, port, headers = {}, patienceMs = patience }: Operations['request']['spec']): Promise<HttpReply> =>
+  new Promise((resolve) => {
+    const sent = get({ host, port, headers, agent: false, timeout: patienceMs }, (answer) => {
+      const chunks: Buffer[] = []
+      answer.on('data', (chunk: Buffer) => chunks.push(chunk))
+      answer.on('error', (error: NodeJS.ErrnoException) => resolve({ error: error.code ?? error.message }))
+      answer.on('end', () => {
+        const said = answer.statusCode === 200 ? (JSON.parse(Buffer.concat(chunks).toString()) as { pod: string; headers: Record<string, string> }) : { pod: '', headers: {} }
+        resolve({ status: answer.statusCode ?? 0, ...said })
+      })
+    })
+    sent.on('timeout', () => sent.destroy(new Error('timeout')))
+    sent.on('error', (error: NodeJS.ErrnoException) => resolve({ error: error.code ?? error.message }))
+  })
+
 const kept = new Map<number, Socket>()
 const taken: Server[] = []
 let churning = false
@@ -97,6 +116,7 @@ const perform: { readonly [Name in Operation]: (spec: Operations[Name]['spec']) 
       socket.on('message', (message) => settle(JSON.parse(message.toString()) as Reply))
       socket.send('hello', port, host)
     }),
+  request,
   open: async (target) => {
     const socket = dial(target)
     await once(socket, 'connect')

@@ -8,6 +8,8 @@ export interface Operations {
   readonly listenFirst: { readonly spec: Target; readonly result: Reply }
   /** One datagram there and one back. */
   readonly datagram: { readonly spec: Target; readonly result: Reply }
+  /** A GET on a connection of its own. */
+  readonly request: { readonly spec: Target & { readonly headers?: Readonly<Record<string, string>> }; readonly result: HttpReply }
   /** Opens a connection that stays. */
   readonly open: { readonly spec: Target; readonly result: { readonly id: number } }
   /** A question on a connection that stays. */
@@ -37,6 +39,9 @@ export interface Target {
 /** What an application says of a connection, or why there was none: an errno's name, `timeout`, `closed`. */
 export type Reply = { readonly pod: string; readonly peer: string; readonly bytes: number } | { readonly error: string }
 
+/** What an application was asked, or why it was not, as in `Reply`. */
+export type HttpReply = { readonly status: number; readonly pod: string; readonly headers: Readonly<Record<string, string>> } | { readonly error: string }
+
 export type Operation = keyof Operations
 
 /** Ports of the applications in every pod. */
@@ -47,6 +52,8 @@ export const applicationPorts = {
   first: 8081,
   /** Reads to the end, then answers. */
   sink: 8082,
+  /** Answers requests of HTTP/1.1. */
+  http: 8083,
   /** Answers datagrams. */
   datagrams: 8053,
 } as const
