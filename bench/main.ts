@@ -8,6 +8,7 @@ import { issueCertificates, type Certificates } from './certificates.ts'
 import { chainHeading } from './chain/section.ts'
 import { anyCpu, aroundCpu, next, proxyCpu, runBenchmark, startScript, stop, stopAll, type Child } from './children.ts'
 import { controlHeading } from './control/section.ts'
+import { enrolHeading } from './enrol/section.ts'
 import { loadOf, type Load, type Target } from './load-commands.ts'
 import { measuredDestination, measuredPath, type Shape } from './manifests.ts'
 import { hasProcfs } from './procfs.ts'
@@ -131,7 +132,7 @@ async function main(): Promise<void> {
     process.stdout.write(text)
     const out = values.out ?? join(import.meta.dirname, 'RESULTS.md')
     // These sections are measured apart.
-    const apart = [controlHeading, agentHeading, chainHeading]
+    const apart = [controlHeading, agentHeading, chainHeading, enrolHeading]
     const before = existsSync(out) ? readFileSync(out, 'utf8') : ''
     if (!quick) writeFileSync(out, apart.reduce((all, heading) => withSection(all, heading, sectionOf(before, heading)), text))
   } finally {
