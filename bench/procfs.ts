@@ -12,6 +12,11 @@ export function cpuMs(pid: number): number {
   return nanoseconds / 1e6
 }
 
+/** The most memory that a process has held so far, resident set, MiB. Source: proc_pid_status(5), `VmHWM`. */
+export function peakMib(pid: number): number {
+  return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+}
+
 /** Whether the CPU time of processes can be read here. */
 export function hasProcfs(): boolean {
   return existsSync('/proc/self/task') && existsSync('/proc/self/schedstat')

@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util'
 import { issueCertificates, type Certificates } from '../certificates.ts'
 import { anyCpu, aroundCpu, next, proxyCpu, runBenchmark, startScript, stop, stopAll, type Child } from '../children.ts'
 import { compileSources, imageOptions } from '../compile.ts'
-import { cpuMs, hasProcfs, systemBusyMs } from '../procfs.ts'
+import { cpuMs, hasProcfs, peakMib, systemBusyMs } from '../procfs.ts'
 import { resultsFile, writeSection } from '../section.ts'
 import type { AgentAnswer, AgentCommand } from './agent.ts'
 import type { LoadCommand, LoadResult } from './load.ts'
@@ -96,8 +96,9 @@ async function measureCosts(side: Side, programs: Programs, certificates: Certif
       say(`${side}, ${name}, round ${round + 1} of ${rounds}: ${last.join(' · ')}`)
     }
   }
+  const peaks = { agent: peakMib(pairs.agent.measured.pid), bare: peakMib(pairs.bare.measured.pid) }
   for (const pair of Object.values(pairs)) for (const child of pair.all) stop(child)
-  return figures
+  return { ...figures, peakMib: peaks }
 }
 
 async function measureBeside(programs: Programs, certificates: Certificates, quick: boolean): Promise<readonly BesideBulk[]> {
