@@ -43,22 +43,28 @@ export function readReports(acknowledgements: Iterable<Acknowledgement>, pods: R
   const refused = new Map<string, string>()
   const foreign: ForeignReport[] = []
   let byUid: ReadonlyMap<string, Pod> | undefined
-  for (const { namespace, captures = {}, bound } of acknowledgements) {
-    const agent = bound === undefined ? undefined : pods.get(namespacedName(namespace, bound.name))
-    const node = agent?.metadata.uid === bound?.uid ? agent?.spec?.nodeName : undefined
-    if (agent === undefined || node === undefined) continue
+  for (const acknowledgement of acknowledgements) {
+    const { captures = {}, bound } = acknowledgement
+    const node = nodeOfAgent(acknowledgement, pods)
+    if (node === undefined) continue
     for (const [uid, why] of Object.entries(captures)) {
       byUid ??= new Map([...pods.values()].map((pod) => [pod.metadata.uid ?? '', pod]))
       const pod = byUid.get(uid)
       // One that is gone, or that this controller has not seen yet.
       if (pod === undefined) continue
-      if (pod.spec?.nodeName !== node) foreign.push({ agent: agent.metadata.name, node, pod })
+      if (pod.spec?.nodeName !== node) foreign.push({ agent: bound?.name ?? '', node, pod })
       else if (why === '') captured.add(uid)
       else refused.set(uid, why)
     }
   }
   for (const uid of captured) refused.delete(uid)
   return { captured, refused, foreign }
+}
+
+/** Whose node an agent speaks for: the one of the pod that its token is bound to. Undefined: it is none, or its pod is not known here. */
+export function nodeOfAgent({ namespace, bound }: Pick<Acknowledgement, 'namespace' | 'bound'>, pods: ReadonlyMap<NamespacedName, Pod>): string | undefined {
+  const agent = bound === undefined ? undefined : pods.get(namespacedName(namespace, bound.name))
+  return agent?.metadata.uid === bound?.uid ? agent?.spec?.nodeName : undefined
 }
 
 /**

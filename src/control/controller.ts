@@ -23,6 +23,7 @@ import { createTranslator } from '../translate/translator.ts'
 import { createBundleWriter } from './ca/bundle-writer.ts'
 import { openClusterCa, type ClusterCa } from './ca/cluster-ca.ts'
 import { mayActFor } from './capture-plan.ts'
+import { watchAgentless } from './agentless.ts'
 import { createCaptureWriter } from './captures.ts'
 import { agentOf, mayHave, meshNamespaces, otherControllers, withTooLarge } from './cluster.ts'
 import { watchDefinitions } from './definitions.ts'
@@ -120,8 +121,9 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
   const infra = createInfraWriter({ client, clock, installation, log, observer: counters.source('infra') })
   const bundles = createBundleWriter({ client, clock, namespace, log, observer: counters.source('trust-bundle') })
   const captures = createCaptureWriter({ client, clock, recorder, log, onForeign: counters.foreignReport })
-  const lead = createLeading({ work: [recorder, status, infra, ca, captures], later: [bundles], settled: ca.idle, log })
-  closers.push(status.close, infra.close, bundles.close, captures.close)
+  const agentless = watchAgentless({ clock, recorder })
+  const lead = createLeading({ work: [recorder, status, infra, ca, captures, agentless], later: [bundles], settled: ca.idle, log })
+  closers.push(status.close, infra.close, bundles.close, captures.close, agentless.close)
 
   let resources: ResourceSet | undefined
   let namespaces: ReadonlySet<string> = new Set()
@@ -175,7 +177,10 @@ async function compose(options: ControllerOptions, closers: (() => unknown)[]): 
     onChange: () => acknowledged(), onTrouble: log,
   })
   const reportCaptures = (): void => {
-    if (resources !== undefined) captures.update(resources, [...control.acknowledgements(), ...peers.acknowledgements()])
+    if (resources === undefined) return
+    const all = [...control.acknowledgements(), ...peers.acknowledgements()]
+    captures.update(resources, all)
+    if (options.nodeAgent === true) agentless.update(resources, all)
   }
   const acknowledged = (): void => {
     programming.acknowledged()
