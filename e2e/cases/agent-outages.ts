@@ -131,6 +131,9 @@ export const cases = defineCases([
         const forwarded = await throughPortForward(kube, namespace('store'), pod.name, 8080, 'GET /forwarded HTTP/1.0\r\n\r\n', signal)
         assert.match(forwarded, /^HTTP\/1\.1 200 OK\r\n[^]*"path":"\/forwarded"/)
         assert.equal((await kube.kubectl(['exec', '-n', namespace('store'), pod.name, '-c', 'app', '--', 'echo', 'still here'])).trim(), 'still here')
+        const node = pod.node
+        await until('an Event that says that the node has no agent', async () =>
+          (await kube.list('Event', 'default')).some((event) => event['reason'] === 'NodeAgentGone' && (event['involvedObject'] as { readonly name?: string }).name === node), 60_000)
       } finally {
         goneMs = performance.now() - gone
         await away(context, false)

@@ -32,6 +32,8 @@ export interface Capture {
   readonly stay: () => void
   /** `captured`: listeners and rules are there, and a certificate. */
   readonly state: () => 'waiting' | 'captured' | 'leaving'
+  /** Why it is not `captured` for so long; '' if nothing is wrong. */
+  readonly problem: () => string
   /** Whether the pod's traffic can not pass by the agent. */
   readonly inForce: () => boolean
   /**
@@ -68,6 +70,8 @@ export function openCapture(options: CaptureOptions): Capture {
   const { network, traffic, clock, onChange } = options
   const identity = options.hold()
   let certified = false
+  /** The certificate took so long that listeners and rules come without. */
+  let late = false
   let rules = false
   let phase: 'here' | 'leaving' | 'gone' = 'here'
   let cancelLeave: (() => void) | undefined
@@ -93,7 +97,11 @@ export function openCapture(options: CaptureOptions): Capture {
   /** A certificate first, if it comes soon: beside an agent that is being replaced, listeners without one would refuse what that one could carry. */
   const certifySoon = (): Promise<void> =>
     new Promise((resolve) => {
-      const cancel = clock.after(certificateMs, resolve)
+      const cancel = clock.after(certificateMs, () => {
+        late = true
+        onChange()
+        resolve()
+      })
       void certify().then(() => {
         cancel()
         resolve()
@@ -172,6 +180,7 @@ export function openCapture(options: CaptureOptions): Capture {
       onChange()
     },
     state: () => (phase !== 'here' ? 'leaving' : rules && certified ? 'captured' : 'waiting'),
+    problem: () => (late && !certified && phase === 'here' ? 'it has no certificate yet, and what needs one is refused: the log of the agent, or of the controller, says why' : ''),
     inForce: () => rules,
     mend: async () => {
       if (phase !== 'here' || !rules) return undefined

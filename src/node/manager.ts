@@ -155,8 +155,9 @@ export function createManager(options: ManagerOptions): Manager {
       const said: Record<string, string> = {}
       for (const [uid, { capture, problem }] of known) {
         if (!wanted(uid)) continue
+        const why = problem === '' ? (capture?.problem() ?? '') : problem
         if (capture?.state() === 'captured') said[uid] = ''
-        else if (problem !== '') said[uid] = problem
+        else if (why !== '') said[uid] = why
       }
       const text = JSON.stringify(said)
       if (closing || text === reported) return
@@ -334,7 +335,7 @@ export function createManager(options: ManagerOptions): Manager {
         if (capture === undefined && !wanted(uid)) return []
         const { namespace, name, addresses, path } = sandbox
         return {
-          uid, namespace, name, state: capture?.state() ?? 'waiting', problem, identity: workloads.get(uid)?.identity ?? '', addresses, path,
+          uid, namespace, name, state: capture?.state() ?? 'waiting', problem: problem === '' ? (capture?.problem() ?? '') : problem, identity: workloads.get(uid)?.identity ?? '', addresses, path,
           rules: capture?.inForce() === true, traffic: capture?.stats(),
         }
       }),
