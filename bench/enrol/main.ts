@@ -13,9 +13,10 @@ import { resultsFile, writeSection } from '../section.ts'
 import { enrolReport, type Enrolment } from './report.ts'
 import { enrolHeading } from './section.ts'
 
-const usage = `bench:enrol [--pods N] [--rounds N] [--print]: how long it takes until all pods of a node that is full are captured, and what an agent costs that has nothing to do then
+const usage = `bench:enrol [--pods N] [--rounds N] [--workers N] [--print]: how long it takes until all pods of a node that is full are captured, and what an agent costs that has nothing to do then
   --pods N     pods on the node (100)
   --rounds N   rounds of each kind (5)
+  --workers N  threads of the agent (1); the section is not written with more
   --print      print the section, do not write it into RESULTS.md`
 
 const namespace = 'crowd'
@@ -42,12 +43,12 @@ function makePods(count: number): readonly CrowdPod[] {
   return pods
 }
 
-async function enrol(mesh: Mesh, pods: readonly CrowdPod[], accountOf: (name: string) => string, { firstMs, allMs, cpuMs, beforeMib, afterMib, idleMs }: Enrolment): Promise<void> {
+async function enrol(mesh: Mesh, workers: string, pods: readonly CrowdPod[], accountOf: (name: string) => string, { firstMs, allMs, cpuMs, beforeMib, afterMib, idleMs }: Enrolment): Promise<void> {
   const { control } = mesh
   const objects: KubeObject[] = pods.map(({ name, node, address, address6 }) => podObject({ namespace, name, node, addresses: [address, address6], serviceAccount: accountOf(name) }))
   await control('put', [namespaceObject(namespace, false), ...objects])
   for (const pod of pods) announce(pod, { uid: `uid-${pod.name}`, namespace })
-  const agent = await mesh.agent(1, ['--workers', '1'])
+  const agent = await mesh.agent(1, ['--workers', workers])
   await pause(1_000)
   const before = costOf(agent)
   const beganMs = performance.now()
@@ -70,7 +71,7 @@ async function enrol(mesh: Mesh, pods: readonly CrowdPod[], accountOf: (name: st
   shell(pods.map(({ name }) => `ip netns exec ${name} nft delete table inet waymark; ip -n ${name} rule del priority 15006; ip -n ${name} -6 rule del priority 15006`).join('\n'))
 }
 
-async function measure({ pods: count, rounds, print }: { readonly pods: number; readonly rounds: number; readonly print: boolean }): Promise<void> {
+async function measure({ pods: count, rounds, workers, print }: { readonly pods: number; readonly rounds: number; readonly workers: string; readonly print: boolean }): Promise<void> {
   build()
   const pods = makePods(count)
   const mesh = await startMesh()
@@ -79,7 +80,7 @@ async function measure({ pods: count, rounds, print }: { readonly pods: number; 
   const start = { wallMs: performance.now(), busyMs: systemBusyMs() }
   for (let round = 1; round <= rounds; round++) {
     for (const [enrolment, accountOf] of kinds) {
-      await enrol(mesh, pods, accountOf, enrolment)
+      await enrol(mesh, workers, pods, accountOf, enrolment)
       console.log(`${enrolment.what}, round ${round} of ${rounds}: ${(enrolment.allMs.at(-1) ?? NaN).toFixed(0)} ms`)
     }
   }
@@ -92,13 +93,13 @@ async function measure({ pods: count, rounds, print }: { readonly pods: number; 
 
 const { values } = parseArgs({
   options: {
-    pods: { type: 'string', default: '100' }, rounds: { type: 'string', default: '5' }, print: { type: 'boolean', default: false },
+    pods: { type: 'string', default: '100' }, rounds: { type: 'string', default: '5' }, workers: { type: 'string', default: '1' }, print: { type: 'boolean', default: false },
     inside: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false },
   },
 })
 if (values.help) console.log(usage)
 else if (!values.inside) process.exitCode = await runInside('bench:enrol', [process.execPath, import.meta.filename, '--inside', ...process.argv.slice(2)])
 else {
-  await measure({ pods: Number(values.pods), rounds: Number(values.rounds), print: values.print })
+  await measure({ pods: Number(values.pods), rounds: Number(values.rounds), workers: values.workers, print: values.print || values.workers !== '1' })
   process.exit()
 }
