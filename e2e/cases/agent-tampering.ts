@@ -7,7 +7,7 @@ import { allCaptured, arrived, locationOf, onePod } from '../lib/captured.ts'
 import { defineCases, type Case, type Context } from '../lib/case.ts'
 import type { Load } from '../lib/client.ts'
 import { driverPod, waypointObjects } from '../lib/manifests.ts'
-import { onNode, processOf, restartsOf, signalProcess } from '../lib/nodes.ts'
+import { inPodNetwork, onNode, processOf, restartsOf, signalProcess } from '../lib/nodes.ts'
 import { allEnforced, judgedAs, verdictsOf, withdrawn } from '../lib/policies.ts'
 import { cut } from '../lib/bypass/plain.ts'
 import type { KubeObject } from '../lib/objects.ts'
@@ -30,9 +30,8 @@ function rogue({ installation }: Context): KubeObject {
 }
 
 /** Runs a script of the pod's node in the network namespace of a pod. */
-async function inside({ kube, namespace }: Context, role: string, pod: string, script: string): Promise<string> {
-  const { node, pid } = await processOf(kube, namespace(role), pod, 'driver')
-  return onNode(node, `nsenter --net=/proc/${pid}/ns/net sh -c '${script}'`)
+function inside({ kube, namespace }: Context, role: string, pod: string, script: string): Promise<string> {
+  return inPodNetwork(kube, namespace(role), pod, 'driver', script)
 }
 
 /** The mark by which the agent's own packets pass a pod's rules, as who may list them sees it. */

@@ -52,3 +52,9 @@ export function restartsOf(pod: KubeObject, container: string): number {
 export async function onNode(node: string, script: string): Promise<string> {
   return (await run('docker', ['exec', node, 'sh', '-c', script])).stdout
 }
+
+/** Runs a script of a pod's node in the network namespace of the pod, as root of the node may. */
+export async function inPodNetwork(kube: Kube, namespace: string, pod: string, container: string, script: string): Promise<string> {
+  const { node, pid } = await processOf(kube, namespace, pod, container)
+  return onNode(node, `nsenter --net=/proc/${pid}/ns/net sh -c '${script}'`)
+}
