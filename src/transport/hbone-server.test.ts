@@ -17,7 +17,8 @@ import { createHboneClient } from './hbone-client.ts'
 import { listenHbone } from './hbone-server.ts'
 import type { HboneRefusal, HboneServer, HboneServerLimits, IncomingTunnel } from './hbone-server.ts'
 import { sessionWindowBytes } from './session.ts'
-import { testMesh, testSource } from './testing/mesh.ts'
+import { toldCredentials } from '../publish/threads.ts'
+import { testMesh } from './testing/mesh.ts'
 import { reset } from './tunnel.ts'
 
 const mesh = testMesh()
@@ -33,7 +34,7 @@ describe('listenHbone', () => {
     refused = []
     tunnels = []
     server = await listenHbone({
-      credentials: testSource(credentials),
+      credentials: toldCredentials(credentials),
       host: '127.0.0.1',
       port: 0,
       clock: systemClock,
@@ -239,7 +240,7 @@ describe('listenHbone', () => {
         const credentials = { ...own(), certificateChainPem: good.chainPem, privateKeyPem: good.keyPem }
         await listen({}, credentials)
         assert.equal(await tryTunnel(handshake(load(good))), 'accepted', `${good.name}: ${JSON.stringify(refused.at(-1))}`)
-        const client = createHboneClient({ credentials: testSource(credentials), clock: systemClock })
+        const client = createHboneClient({ credentials: toldCredentials(credentials), clock: systemClock })
         cleanups.push(() => client.close())
         const stream = await client.connect({ host: '127.0.0.1', port: server.address.port, authority: '10.0.0.1:80', peer: { kind: 'identity', id: tunnels[0]?.peerId ?? '' } })
         stream.destroy()
@@ -264,7 +265,7 @@ describe('listenHbone', () => {
 
     it('refuses the bad ones as servers before a byte of a request is sent', async function () {
       this.timeout(60_000)
-      const client = createHboneClient({ credentials: testSource(own()), clock: systemClock })
+      const client = createHboneClient({ credentials: toldCredentials(own()), clock: systemClock })
       cleanups.push(() => client.close())
       let presented = 0
       for (const bad of badCertificates(fixture).filter(({ usage }) => usage !== 'client')) {

@@ -4,16 +4,15 @@ import type { AddressInfo, Server, Socket } from 'node:net'
 import { issueSvid } from '../../../ca/issue.ts'
 import { makeRoot, randomSerial } from '../../../ca/root.ts'
 import type { Authority } from '../../../ca/root.ts'
-import type { CredentialSource, Credentials } from '../../model/credentials.ts'
+import type { Credentials } from '../../model/credentials.ts'
 import { formatSpiffeId } from '../../model/identity.ts'
 import type { Identity } from '../../model/identity.ts'
+import { toldCredentials, type ToldCredentials } from '../../publish/threads.ts'
 
 const day = 86_400_000
 
 /** Credentials that a test changes by hand. */
-export interface TestSource extends CredentialSource {
-  readonly set: (credentials: Credentials) => void
-}
+export type TestSource = ToldCredentials
 
 /** A CA in memory that makes credentials for tests. */
 export interface TestMesh {
@@ -57,25 +56,7 @@ export function testMesh(trustDomain = 'mesh.example'): TestMesh {
   return {
     root, issue,
     id: (serviceAccount, namespace) => formatSpiffeId(identity(serviceAccount, namespace)),
-    source: (serviceAccount, namespace) => testSource(issue(serviceAccount, namespace === undefined ? {} : { namespace })),
-  }
-}
-
-/** A source that holds `first` until `set` gives it something else. */
-export function testSource(first: Credentials): TestSource {
-  let present = first
-  const listeners = new Set<(credentials: Credentials) => void>()
-  return {
-    identity: first.identity,
-    current: () => present,
-    onChange: (listener) => {
-      listeners.add(listener)
-      return () => listeners.delete(listener)
-    },
-    set: (next) => {
-      present = next
-      for (const listener of listeners) listener(next)
-    },
+    source: (serviceAccount, namespace) => toldCredentials(issue(serviceAccount, namespace === undefined ? {} : { namespace })),
   }
 }
 

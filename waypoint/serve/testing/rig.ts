@@ -10,7 +10,7 @@ import type { Endpoint, Entry } from '../../../src/model/entries.ts'
 import { formatSpiffeId, type Identity } from '../../../src/model/identity.ts'
 import type { CountedEvent, ExchangeRecord, Telemetry, WaypointState } from '../../../src/telemetry/telemetry.ts'
 import { createHboneClient, type HboneClient } from '../../../src/transport/hbone-client.ts'
-import { testSource, type TestSource } from '../../../src/transport/testing/mesh.ts'
+import { toldCredentials, type ToldCredentials } from '../../../src/publish/threads.ts'
 import { snapshotOf } from '../../config/compile.ts'
 import { startWaypoint, type Waypoint } from '../../waypoint.ts'
 import { defaultLimits, type WaypointLimits } from '../limits.ts'
@@ -45,7 +45,7 @@ export interface Rig {
   readonly backend: (handler: RequestListener) => Promise<Endpoint & { readonly server: Server }>
   /** Registers something to be closed with the rig. */
   readonly onClose: (close: () => void) => void
-  readonly source: (namespace: string, serviceAccount: string) => TestSource
+  readonly source: (namespace: string, serviceAccount: string) => ToldCredentials
   readonly client: (namespace?: string) => HboneClient
   /** A tunnel of a caller of namespace `from`. */
   readonly open: (from?: string, to?: string) => Promise<Duplex>
@@ -76,13 +76,13 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     count: (event) => void counts.set(event, (counts.get(event) ?? 0) + 1),
     observe: (state) => void (observed = state),
   }
-  const source = (namespace: string, serviceAccount: string): TestSource => {
+  const source = (namespace: string, serviceAccount: string): ToldCredentials => {
     const identity: Identity = { trustDomain, namespace, serviceAccount }
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
     const notBeforeMs = Date.now() - 60_000
     const notAfterMs = Date.now() + 3_600_000
     const der = issueSvid(root, { identity, publicKey: publicKey.export({ type: 'spki', format: 'der' }), notBeforeMs, notAfterMs, serial: randomSerial() })
-    return testSource({
+    return toldCredentials({
       identity,
       certificateChainPem: `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`,
       privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
