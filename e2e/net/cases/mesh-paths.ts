@@ -80,6 +80,25 @@ export const cases = meshCases([
     },
   },
   {
+    name: 'connections of one client in plain do not get into each other\'s way, whatever ports it and the agent choose',
+    run: async ({ rig }) => {
+      const ports = (range: string): void => void shell(['stranger', 'c'].map((name) => `ip netns exec ${name} sysctl -qw net.ipv4.ip_local_port_range="${range}"`).join('\n'))
+      // So few that the same ones are chosen on both sides: on two machines that happens by chance.
+      ports('40000 40127')
+      try {
+        for (const [host, peer] of [[pods.c.address, pods.stranger.address], [pods.c.address6, pods.stranger.address6]] as const) {
+          const kept = await Promise.all(Array.from({ length: 24 }, () => rig.pods.stranger.ask('open', { host, port: lines })))
+          for (const each of kept) answered(await rig.pods.stranger.ask('use', each), 'c', peer)
+          for (let count = 0; count < 10; count++) answered(await rig.pods.stranger.ask('ask', { host, port: lines }), 'c', peer)
+          for (const each of kept) answered(await rig.pods.stranger.ask('use', each), 'c', peer)
+          for (const each of kept) await rig.pods.stranger.ask('shut', each)
+        }
+      } finally {
+        ports('32768 60999')
+      }
+    },
+  },
+  {
     name: 'a pod\'s own address, loopback and UDP pass by, and a pod reaches its own Service by mutual TLS',
     run: async (world) => {
       const { rig } = world

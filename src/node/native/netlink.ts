@@ -138,7 +138,7 @@ async function ask(namespace: Namespace | undefined, protocolNumber: number, mes
 
 function adviceOf(code: string): string | undefined {
   if (code === 'EPERM') return 'the agent needs CAP_NET_ADMIN'
-  if (code === 'ENOENT' || code === 'EOPNOTSUPP' || code === 'EPROTONOSUPPORT') return 'the kernel needs nf_tables with nat, redirect, fib and conntrack'
+  if (code === 'ENOENT' || code === 'EOPNOTSUPP' || code === 'EPROTONOSUPPORT') return 'the kernel needs nf_tables with nat, redirect, fib and conntrack with zones'
   return undefined
 }
 

@@ -1,5 +1,5 @@
 import { ports } from '../../model/install.ts'
-import { address, connectionMarkIs, isLocal, markIs, notFrom, opensTcp, redirectTo, setConnectionMark, setMark, tcpTo, verdict } from './statements.ts'
+import { address, connectionMarkIs, isLocal, markIs, notFrom, opensTcp, redirectTo, setConnectionMark, setMark, tcpTo, trackApart, verdict } from './statements.ts'
 import type { Table } from './table.ts'
 
 /** The ports of the agent's listeners in each pod. */
@@ -27,6 +27,15 @@ export function podTable(mark: number, { redirects = true }: { readonly redirect
     name: tableName,
     sets: [],
     chains: [
+      {
+        // To the application the agent shows the client's address, with a port that the kernel finds free here: a client that came in plain may use the same one
+        // for another connection, which would be taken for this one.
+        name: 'deliveries',
+        type: 'filter',
+        hook: 'output',
+        priority: -300,
+        rules: [[markIs(mark), isLocal('daddr'), trackApart(1)]],
+      },
       {
         name: 'replies',
         type: 'route',

@@ -41,6 +41,7 @@ export const markIs = (mark: number): Statement => ({ text: `meta mark ${hex(mar
 export const setMark = (mark: number): Statement => ({ text: `meta mark set ${hex(mark)}`, expressions: [immediate(host32(mark)), setMeta(metaKey.mark)] })
 
 const connectionMark = 3
+const connectionZone = 17
 /** The mark of the connection is `mark`. */
 export const connectionMarkIs = (mark: number): Statement => ({
   text: `ct mark ${hex(mark)}`,
@@ -51,6 +52,15 @@ export const connectionMarkIs = (mark: number): Statement => ({
 export const setConnectionMark = (mark: number): Statement => ({
   text: `ct mark set ${hex(mark)}`,
   expressions: [immediate(host32(mark)), expression('ct', attribute(2, be32(connectionMark)), attribute(4, register))],
+})
+
+/**
+ * Has the connection of which this is the first packet, and every later one that is sent the same way, tracked apart from those of other zones. What comes
+ * back is found without a zone.
+ */
+export const trackApart = (zone: number): Statement => ({
+  text: `ct original zone set ${zone}`,
+  expressions: [immediate(host32(zone).subarray(0, 2)), expression('ct', attribute(2, be32(connectionZone)), attribute(3, Buffer.from([0])), attribute(4, register))],
 })
 
 /** Source or destination is `network`: an address, or for IPv4 also a prefix of whole bytes (`127.0.0.0/8`). */
