@@ -1,3 +1,4 @@
+import { messageOf } from '../src/kit/message.ts'
 import { parseSuiteArgs, UsageError, type SuiteOptions } from './lib/args.ts'
 import { bookstore, bookstoreTries } from './lib/bookstore.ts'
 import { needTools, useCluster } from './lib/cluster.ts'
@@ -51,7 +52,7 @@ async function main(args: readonly string[]): Promise<number> {
     // From here on the user's own kubectl is meant.
     await useCluster({ name: cluster, nodeImage: undefined, kubeconfig: undefined, signal })
   } catch (error) {
-    say(error instanceof Error ? error.message : String(error))
+    say(messageOf(error))
     say(`what there is of it stays; to delete it: kind delete cluster --name ${cluster}`)
     return 1
   } finally {

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { messageOf } from '../src/kit/message.ts'
 import { isChosen, parseSuiteArgs, usage, UsageError, type SuiteOptions } from './lib/args.ts'
 import { needTools } from './lib/cluster.ts'
 import { loadCases } from './lib/load.ts'
@@ -44,10 +45,10 @@ async function main(args: readonly string[]): Promise<number> {
     if (left > 0) say(`${left} cases were not run to their end`)
     if (tally.failed > 0) say(`failed: ${tally.failures.join(', ')}`)
   } catch (error) {
-    say(error instanceof Error ? error.message : String(error))
+    say(messageOf(error))
   } finally {
     provided?.kube.close()
-    if (begun && !keep) await dismantle(cluster).catch((error: unknown) => say(error instanceof Error ? error.message : String(error)))
+    if (begun && !keep) await dismantle(cluster).catch((error: unknown) => say(messageOf(error)))
     release()
   }
   say(`${passed} passed, ${cases.length - passed} failed`)

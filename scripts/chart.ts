@@ -5,6 +5,7 @@ import { parseAllDocuments } from 'yaml'
 import type { KubeObject } from '../src/kube/object.ts'
 import { install } from '../src/model/install.ts'
 import { toYaml, toYamlDocuments } from '../src/cli/yaml.ts'
+import { messageOf } from '../src/kit/message.ts'
 import { rbacPage, rulesTemplate } from './pages/rbac.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -119,7 +120,7 @@ function main(args: readonly string[]): number {
     for (const { path } of wrong) console.error(`${path} is out of date: run \`npm run chart\`, look at the difference and commit it`)
     return wrong.length === 0 ? 0 : 1
   } catch (error) {
-    console.error(error instanceof Error ? error.message : String(error))
+    console.error(messageOf(error))
     return 1
   }
 }

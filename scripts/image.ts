@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { messageOf } from '../src/kit/message.ts'
 import { megabytes, sizeOf, stage } from './stage.ts'
 
 /** What the image may weigh above its base, bytes. */
@@ -27,7 +28,7 @@ function main(args: readonly string[]): number {
   try {
     values = parseArgs({ args: [...args], options }).values
   } catch (error) {
-    console.error(`${error instanceof Error ? error.message : String(error)}\n${usage}`)
+    console.error(`${messageOf(error)}\n${usage}`)
     return 2
   }
   if (values.help) {
@@ -48,7 +49,7 @@ function main(args: readonly string[]): number {
     renameSync(target, kept)
     return code
   } catch (error) {
-    console.error(error instanceof Error ? error.message : String(error))
+    console.error(messageOf(error))
     return 1
   } finally {
     rmSync(target, { recursive: true, force: true })

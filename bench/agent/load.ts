@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { messageOf } from '../../src/kit/message.ts'
 import { runScript } from '../children.ts'
 import { answer } from './answer.ts'
 
@@ -55,7 +56,7 @@ runScript<LoadOptions>(({ host, port }) => {
     }
   }
   process.on('message', (command: LoadCommand) => {
-    obey(command).then((done) => process.send?.(done), (error: unknown) => process.send?.({ failed: error instanceof Error ? error.message : String(error) }))
+    obey(command).then((done) => process.send?.(done), (error: unknown) => process.send?.({ failed: messageOf(error) }))
   })
   return Promise.resolve({ port: 0 })
 })

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { messageOf } from '../../src/kit/message.ts'
 import { answer } from '../agent/answer.ts'
 import { runScript } from '../children.ts'
 
@@ -24,7 +25,7 @@ const kept = new Map<string, readonly Line[]>()
 
 runScript(() => {
   process.on('message', (command: ClientCommand) => {
-    run(command).then((done) => process.send?.(done), (error: unknown) => process.send?.({ failed: error instanceof Error ? error.message : String(error) }))
+    run(command).then((done) => process.send?.(done), (error: unknown) => process.send?.({ failed: messageOf(error) }))
   })
   return Promise.resolve({ port: 0 })
 })

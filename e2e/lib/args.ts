@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { messageOf } from '../../src/kit/message.ts'
 
 /** What a run of the suite was asked for. */
 export interface SuiteOptions {
@@ -54,7 +55,7 @@ export function parseSuiteArgs(args: readonly string[]): SuiteOptions {
       },
     }).values
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error))
+    throw new UsageError(messageOf(error))
   }
   if (!/^[a-z0-9][a-z0-9.-]*$/.test(values.cluster)) throw new UsageError(`--cluster ${values.cluster}: kind takes lower-case letters, digits, dots and dashes`)
   return {

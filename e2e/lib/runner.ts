@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { messageOf } from '../../src/kit/message.ts'
 import { entryOf, inARow, type Case, type Context, type Entry, type Place } from './case.ts'
 import { agentsOf } from './agents.ts'
 import { capturedPlace } from './captured.ts'
@@ -43,7 +44,7 @@ export async function runCases(cases: readonly Case[], options: RunOptions): Pro
   /** Made when the first case asks for it. */
   const shared = (entry: Entry): Promise<Standing> =>
     (standing[entry] ??= makePlace(kube, entry === 'connect' ? standingPlace : capturedPlace, { images, entry, signal, onStart: begun }).catch((error: unknown) => {
-      throw new Error(`the standing place was not made: ${error instanceof Error ? error.message : String(error)}`)
+      throw new Error(`the standing place was not made: ${messageOf(error)}`)
     }))
 
   /** Places of cases that passed, for the next ones with the very same place. */

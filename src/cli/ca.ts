@@ -1,6 +1,7 @@
 import { parseInfo, type CaInfo } from '../control/ca/info.ts'
 import { caNames } from '../control/ca/names.ts'
 import { systemClock, type Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import { printable } from '../kit/printable.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { KubeChoice } from '../kube/config.ts'
@@ -130,7 +131,7 @@ export async function caRotate(options: CaRotateOptions, io: Io, access: CaRotat
     try {
       return await readInfo(client, options.namespace)
     } catch (error) {
-      sayOnce(`${error instanceof Error ? error.message : String(error)}; it will be tried again`)
+      sayOnce(`${messageOf(error)}; it will be tried again`)
       return undefined
     }
   }

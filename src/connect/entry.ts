@@ -3,6 +3,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createProxyServer } from 'http-proxy-3'
 import type { Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import type { CredentialSource } from '../model/credentials.ts'
 import { decide, indexDestinations } from '../model/destination.ts'
 import { reason, type ReasonCode } from '../model/reasons.ts'
@@ -257,7 +258,7 @@ function socketLike(stream: Duplex): Duplex {
 
 function failure(error: unknown): [ReasonCode, string] {
   if (error instanceof EntryError) return [error.reason, error.message]
-  return ['connect-failure', error instanceof Error ? error.message : String(error)]
+  return ['connect-failure', messageOf(error)]
 }
 
 function refuse(response: ServerResponse, code: ReasonCode, detail: string): void {

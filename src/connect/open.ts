@@ -1,5 +1,6 @@
 import { connect as connectTcp } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { messageOf } from '../kit/message.ts'
 import { formatAuthority } from '../transport/authority.ts'
 import { HboneError } from '../transport/errors.ts'
 import type { HboneClient } from '../transport/hbone-client.ts'
@@ -123,7 +124,7 @@ function openPlain(host: string, port: number): Promise<Duplex> {
 
 function entryError(error: unknown, unreachable: ReasonCode): EntryError {
   if (error instanceof EntryError) return error
-  const message = error instanceof Error ? error.message : String(error)
+  const message = messageOf(error)
   if (error instanceof HboneError) {
     if (error.code === 'peer-identity') return new EntryError('peer-identity', message, { cause: error })
     if (error.reason !== undefined && error.reason in reasons) return new EntryError(error.reason as ReasonCode, message, { cause: error })

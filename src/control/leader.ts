@@ -1,4 +1,5 @@
 import type { Cancel, Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import { printable } from '../kit/printable.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { isStatus } from '../kube/errors.ts'
@@ -198,7 +199,7 @@ export function startLeaderElection(options: LeaderOptions): LeaderElection {
         underWay = undefined
         if (!current()) return
         if (isStatus(error, 401)) client.refresh()
-        report(error instanceof Error ? error.message : String(error), isStatus(error, 403))
+        report(messageOf(error), isStatus(error, 403))
         next()
       },
     )
@@ -235,7 +236,7 @@ export function startLeaderElection(options: LeaderOptions): LeaderElection {
     try {
       await Promise.race([release(), late])
     } catch (error) {
-      log(`the lease was not given up, others wait until it ends: ${printable(error instanceof Error ? error.message : String(error))}`)
+      log(`the lease was not given up, others wait until it ends: ${printable(messageOf(error))}`)
     }
     cancel?.()
   }

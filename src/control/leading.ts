@@ -1,3 +1,4 @@
+import { messageOf } from '../kit/message.ts'
 import { printable } from '../kit/printable.ts'
 
 /** What only the leader does. */
@@ -26,7 +27,7 @@ export function createLeading({ work, later, settled, log }: LeadingOptions): (l
       try {
         each.setActive(active)
       } catch (error) {
-        log(`a defect in what only the leader does: ${printable(error instanceof Error ? error.message : String(error))}`)
+        log(`a defect in what only the leader does: ${printable(messageOf(error))}`)
       }
     }
   }

@@ -1,5 +1,6 @@
 import type { ResourceSet } from '../api/resources.ts'
 import type { Cancel, Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import { printable } from '../kit/printable.ts'
 import { editedKeys } from '../model/edited.ts'
 import type { WaypointEntry } from '../model/entries.ts'
@@ -70,7 +71,7 @@ export function createProgramming(options: ProgrammingOptions): Programming {
     try {
       work()
     } catch (error) {
-      const line = `a defect in ${what}: ${printable(error instanceof Error ? error.message : String(error))}; what was before stays in force`
+      const line = `a defect in ${what}: ${printable(messageOf(error))}; what was before stays in force`
       if (defects.get(what) !== line) options.log(line)
       defects.set(what, line)
       return false

@@ -3,6 +3,7 @@ import { connect, createServer, type Server } from 'node:net'
 import { formatProblem } from '../api/problem.ts'
 import { createReadiness } from '../kit/ready.ts'
 import { systemClock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import { formatSpiffeId } from '../model/identity.ts'
 import { loadFolder } from '../sources/files/load.ts'
 import { watchFolder } from '../sources/files/watch.ts'
@@ -89,7 +90,7 @@ export async function run(options: RunOptions): Promise<Running> {
       const watcher = watchFolder(options.directory, {
         clock, from: first,
         onChange: (loaded) => {
-          mesh.update(loaded).catch((error: unknown) => log(`the change could not be taken over: ${error instanceof Error ? error.message : String(error)}`))
+          mesh.update(loaded).catch((error: unknown) => log(`the change could not be taken over: ${messageOf(error)}`))
         },
       })
       closers.push(async () => {

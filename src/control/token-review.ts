@@ -1,3 +1,4 @@
+import { messageOf } from '../kit/message.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { isStatus } from '../kube/errors.ts'
 import type { KubeObject } from '../kube/object.ts'
@@ -37,7 +38,7 @@ export function createTokenReviewer(options: TokenReviewerOptions): ReviewToken 
       return ask()
     }), timeoutMs).catch((error: unknown) => {
       // The request's own body must not get into a log: it has the token.
-      const message = error instanceof Error ? error.message : String(error)
+      const message = messageOf(error)
       throw new Error(`the token could not be reviewed: ${message}; see that the API server answers and that the controller may create tokenreviews`)
     })
     return judge(record(review['status']), audience, trustDomain)

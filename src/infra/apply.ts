@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { ResourceSet } from '../api/resources.ts'
 import { backoffMs } from '../kit/backoff.ts'
 import type { Cancel, Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { isStatus, KubeError } from '../kube/errors.ts'
 import type { WaypointInfra } from '../model/infra.ts'
@@ -103,7 +104,7 @@ export function createInfraWriter({ client, clock, random = Math.random, install
     try {
       outcome = await reconcile(gateway, wanted.get(gateway), isEnding(resources, gateway))
     } catch (error) {
-      outcome = { problem: `a defect: ${error instanceof Error ? error.message : String(error)}`, again: 'failed' }
+      outcome = { problem: `a defect: ${messageOf(error)}`, again: 'failed' }
     }
     running.delete(gateway)
     if (active && !closed) settle(gateway, outcome)
@@ -126,7 +127,7 @@ export function createInfraWriter({ client, clock, random = Math.random, install
     try {
       client.refresh()
     } catch (error) {
-      log(`the credentials can not be read anew: ${error instanceof Error ? error.message : String(error)}`)
+      log(`the credentials can not be read anew: ${messageOf(error)}`)
     }
   }
 

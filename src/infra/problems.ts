@@ -1,3 +1,4 @@
+import { messageOf } from '../kit/message.ts'
 import { isStatus, KubeError } from '../kube/errors.ts'
 import type { KubeObject } from '../kube/object.ts'
 
@@ -5,7 +6,7 @@ import type { KubeObject } from '../kube/object.ts'
 export function refusal(error: unknown, object: KubeObject): string | undefined {
   const { kind, metadata } = object
   const what = `${kind} ${metadata.namespace ?? ''}/${metadata.name}`
-  if (!(error instanceof KubeError)) return `${what}: ${error instanceof Error ? error.message : String(error)}`
+  if (!(error instanceof KubeError)) return `${what}: ${messageOf(error)}`
   // Everything in it goes away by itself.
   if (isStatus(error, 403, 404) && /being terminated|namespaces? "[^"]*" not found/.test(error.message)) return undefined
   if (isStatus(error, 403)) return `${what} was refused: ${tidy(error)}; ${forbiddenAdvice(error.message, metadata.namespace ?? '')}`

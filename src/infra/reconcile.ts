@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { messageOf } from '../kit/message.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { refOf } from '../kube/client.ts'
 import { isStatus } from '../kube/errors.ts'
@@ -140,7 +141,7 @@ export function createReconciler({ client, made, installation, log, mayWrite }: 
       if (!isComplete(infra)) return { problem: troubleOf(gateway), again: undefined }
       return await bring(gateway, infra)
     } catch (error) {
-      return { problem: `something can not be deleted: ${error instanceof Error ? error.message : String(error)}`, again: 'failed', error }
+      return { problem: `something can not be deleted: ${messageOf(error)}`, again: 'failed', error }
     }
   }
 }

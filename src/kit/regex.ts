@@ -1,4 +1,5 @@
 import { RE2JS } from 're2js'
+import { messageOf } from './message.ts'
 
 /** A regular expression from a user's manifest, ready to run. */
 export interface Pattern {
@@ -66,6 +67,6 @@ function compileAnchored(source: string): RE2JS {
     RE2JS.compile(source)
     return RE2JS.compile(`^(?:${source})$`)
   } catch (error) {
-    throw new PatternError(source, error instanceof Error ? error.message : String(error))
+    throw new PatternError(source, messageOf(error))
   }
 }

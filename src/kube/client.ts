@@ -1,6 +1,7 @@
 import { Agent, request, type RequestOptions } from 'node:https'
 import { Agent as PlainAgent, request as requestPlain, type IncomingMessage } from 'node:http'
 import { KubernetesObjectApi, type KubeConfig, type RequestContext, type ResponseContext } from '@kubernetes/client-node'
+import { messageOf } from '../kit/message.ts'
 import { install } from '../model/install.ts'
 import { KubeError, kubeError } from './errors.ts'
 import type { KubeObject } from './object.ts'
@@ -66,7 +67,7 @@ export function createKubeClient(load: () => KubeConfig): KubeClient {
       config = next
       writer = nextWriter
     } catch (error) {
-      throw new KubeError(0, '', `the kubeconfig can not be read anew: ${error instanceof Error ? error.message : String(error)}`, undefined, { cause: error })
+      throw new KubeError(0, '', `the kubeconfig can not be read anew: ${messageOf(error)}`, undefined, { cause: error })
     }
     if (agent !== undefined) retire(agent)
     agent = undefined
@@ -80,7 +81,7 @@ export function createKubeClient(load: () => KubeConfig): KubeClient {
       await config.applyToHTTPSOptions(given)
     } catch (error) {
       // A token file that is gone, a plugin that fails, plain HTTP that nobody allowed.
-      throw new KubeError(0, '', `the kubeconfig can not be used: ${error instanceof Error ? error.message : String(error)}`, undefined, { cause: error })
+      throw new KubeError(0, '', `the kubeconfig can not be used: ${messageOf(error)}`, undefined, { cause: error })
     }
     // The library's agent keeps no connection; a proxy's agent is its own.
     if (cluster.proxyUrl !== undefined) return given
@@ -204,7 +205,7 @@ class Writer extends KubernetesObjectApi {
     } catch (error) {
       if (error instanceof KubeError) throw error
       const cause = error instanceof Error && error.cause instanceof Error ? `: ${error.cause.message}` : ''
-      throw new KubeError(0, '', `${what}: ${error instanceof Error ? error.message : String(error)}${cause}`, undefined, { cause: error })
+      throw new KubeError(0, '', `${what}: ${messageOf(error)}${cause}`, undefined, { cause: error })
     }
   }
 }

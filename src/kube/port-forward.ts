@@ -1,6 +1,7 @@
 import { request, type IncomingMessage } from 'node:http'
 import { Duplex, PassThrough } from 'node:stream'
 import { PortForward, type KubeConfig } from '@kubernetes/client-node'
+import { messageOf } from '../kit/message.ts'
 import { KubeError } from './errors.ts'
 
 /** Names a pod. */
@@ -166,5 +167,5 @@ function getAnswer(stream: Duplex, port: number, path: string, abort: AbortSigna
 }
 
 function failed(error: unknown, what: string, abort: AbortSignal): KubeError {
-  return new KubeError(0, '', `${what}: ${abort.aborted ? 'no answer in time' : error instanceof Error ? error.message : String(error)}`, undefined, { cause: error })
+  return new KubeError(0, '', `${what}: ${abort.aborted ? 'no answer in time' : messageOf(error)}`, undefined, { cause: error })
 }

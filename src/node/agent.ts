@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { Cancel, Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Snapshot } from '../model/snapshot.ts'
 import { joinMesh, type JoinOptions, type Member } from '../publish/join.ts'
@@ -130,7 +131,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     mailbox.enrol(all)
     plugin?.want(all.length > 0)
     // An agent before may have left them. Otherwise they go with the last pod that needs them.
-    if (all.length === 0 && manager.pods().length === 0) reach([]).catch((error: unknown) => log(`the node's own rules: ${error instanceof Error ? error.message : String(error)}`))
+    if (all.length === 0 && manager.pods().length === 0) reach([]).catch((error: unknown) => log(`the node's own rules: ${messageOf(error)}`))
   }
   enrol(enrolledIn(snapshot))
   let cancelPoll: Cancel = () => {}

@@ -1,4 +1,5 @@
 import type { Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import type { HeldIdentity } from './identities.ts'
 import type { CapturableNetwork } from './network.ts'
 import type { PodTraffic } from './traffic/plane.ts'
@@ -90,7 +91,7 @@ export function openCapture(options: CaptureOptions): Capture {
       certified = true
       onChange()
     } catch (error) {
-      if (!isGone()) options.onTrouble(`it has no certificate: ${error instanceof Error ? error.message : String(error)}`)
+      if (!isGone()) options.onTrouble(`it has no certificate: ${messageOf(error)}`)
     }
   }
 
@@ -136,7 +137,7 @@ export function openCapture(options: CaptureOptions): Capture {
       handOver = undefined
       if (!isGone() && !handedOver) await network.release()
     } catch (error) {
-      options.onTrouble(`its rules could not be taken back: ${error instanceof Error ? error.message : String(error)}`)
+      options.onTrouble(`its rules could not be taken back: ${messageOf(error)}`)
     }
     if (isGone()) return
     await end()

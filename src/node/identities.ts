@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import type { CredentialSource, Issued } from '../model/credentials.ts'
 import { formatSpiffeId, type Identity } from '../model/identity.ts'
 import { openKeptState } from '../publish/kept.ts'
@@ -59,7 +60,7 @@ export function createIdentities(options: IdentitiesOptions): Identities {
     try {
       keeper.updateBundle(bundle)
     } catch (error) {
-      onTrouble(`the trust bundle is not used for ${id}: ${describe(error)}`)
+      onTrouble(`the trust bundle is not used for ${id}: ${messageOf(error)}`)
     }
   }
 
@@ -88,7 +89,7 @@ export function createIdentities(options: IdentitiesOptions): Identities {
     one.giveUp.abort(new Error(`${id} was let go`))
     one.keeper?.close()
     const directory = directoryOf(id)
-    if (directory !== undefined) rm(directory, { recursive: true, force: true }).catch((error: unknown) => onTrouble(`the kept certificate of ${id} could not be removed: ${describe(error)}`))
+    if (directory !== undefined) rm(directory, { recursive: true, force: true }).catch((error: unknown) => onTrouble(`the kept certificate of ${id} could not be removed: ${messageOf(error)}`))
   }
 
   const begin = (identity: Identity, id: string): Held => {
@@ -130,8 +131,4 @@ export function createIdentities(options: IdentitiesOptions): Identities {
       }
     },
   }
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import type { WorkloadEntry } from '../model/entries.ts'
 import { parseSpiffeId } from '../model/identity.ts'
 import type { Snapshot } from '../model/snapshot.ts'
@@ -359,7 +360,7 @@ export function createManager(options: ManagerOptions): Manager {
 
 /** What went wrong, with what to do about it. */
 function adviceOf(error: unknown): string {
-  if (!(error instanceof NetworkError)) return error instanceof Error ? error.message : String(error)
+  if (!(error instanceof NetworkError)) return messageOf(error)
   const port = /:(\d+)$/.exec(error.syscall)?.[1]
   if (error.code === 'EADDRINUSE') return `port ${port ?? '15001, 15006 or 15008'} is taken in the pod: let the application use another, or label the pod waymark.dev/mesh: disabled`
   if (error.code === 'EPERM' || error.code === 'EACCES') return `${error.message}: the agent needs the capabilities SYS_ADMIN and NET_ADMIN`

@@ -1,6 +1,7 @@
 import { rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Cancel, Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import type { NodePaths } from './agent.ts'
 import { removePlugin } from './cni/install.ts'
 import { namesIn } from './folder.ts'
@@ -57,7 +58,7 @@ export async function retireNode({ paths, clock, graceMs, onLook, log }: RetireO
         await work()
       } catch (error) {
         left++
-        log(`${what}: ${error instanceof Error ? error.message : String(error)}; it is tried again`)
+        log(`${what}: ${messageOf(error)}; it is tried again`)
       }
     }
     // Before rules: a pod that starts now must not wait for an agent.

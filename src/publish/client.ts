@@ -1,6 +1,7 @@
 import { Duplex } from 'node:stream'
 import { backoffMs } from '../kit/backoff.ts'
 import type { Cancel, Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import type { Issued } from '../model/credentials.ts'
 import type { Identity } from '../model/identity.ts'
 import type { Snapshot } from '../model/snapshot.ts'
@@ -97,7 +98,7 @@ export function createControllerClient(options: ControllerClientOptions): Contro
       return true
     }
     const failed = (error: unknown): boolean => {
-      onTrouble(`the configuration could not be taken over: ${error instanceof Error ? error.message : String(error)}`)
+      onTrouble(`the configuration could not be taken over: ${messageOf(error)}`)
       return false
     }
     try {
@@ -200,7 +201,7 @@ export function createControllerClient(options: ControllerClientOptions): Contro
       void link.closed.then(() => gone(link))
     } catch (error) {
       if (isClosed()) return
-      onTrouble(`no stream from the controller: ${error instanceof Error ? error.message : String(error)}`)
+      onTrouble(`no stream from the controller: ${messageOf(error)}`)
       if (current !== undefined) retryMove()
       else {
         failures++

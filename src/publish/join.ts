@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import type { Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import type { CredentialSource, Credentials, Issued } from '../model/credentials.ts'
 import { formatSpiffeId, type Identity } from '../model/identity.ts'
 import type { Snapshot } from '../model/snapshot.ts'
@@ -164,7 +165,7 @@ export async function joinMesh(options: JoinOptions): Promise<Member> {
         keeper.updateBundle(pems)
         pushed = pems
       } catch (error) {
-        trouble.say(`the controller's trust bundle is not used: ${error instanceof Error ? error.message : String(error)}`)
+        trouble.say(`the controller's trust bundle is not used: ${messageOf(error)}`)
       }
     },
     onTrouble: trouble.say,
@@ -188,7 +189,7 @@ export async function joinMesh(options: JoinOptions): Promise<Member> {
     try {
       await deliver(snapshot)
     } catch (error) {
-      trouble.say(`the configuration that was kept could not be taken over: ${error instanceof Error ? error.message : String(error)}`)
+      trouble.say(`the configuration that was kept could not be taken over: ${messageOf(error)}`)
     }
   }
   const cancel = slice === undefined ? () => {} : clock.after(options.patienceMs ?? 3_000, () => void deliverKept(slice))
@@ -223,7 +224,7 @@ async function rootsForControllers(file: string, pushed: readonly string[] | und
   })
   const roots = [...(fromFile ?? []), ...(pushed ?? (fromFile === undefined ? (kept ?? []) : []))]
   if (roots.length > 0) return roots
-  throw new Error(`the trust bundle ${file} can not be used: ${why instanceof Error ? why.message : String(why)}; mount the mesh's roots there`)
+  throw new Error(`the trust bundle ${file} can not be used: ${messageOf(why)}; mount the mesh's roots there`)
 }
 
 function within<T>(clock: Clock, timeoutMs: number, what: string, work: Promise<T>): Promise<T> {

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Cancel, Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import type { Credentials } from '../model/credentials.ts'
 import type { Entry, EntryKey } from '../model/entries.ts'
 import { formatSpiffeId, sameIdentity, type Identity } from '../model/identity.ts'
@@ -52,7 +53,7 @@ export async function openKeptState(options: KeptStateOptions): Promise<KeptStat
   if (directory === undefined) {
     return { credentials: undefined, slice: undefined, sliceAtMs: undefined, keepCredentials: () => {}, keepSlice: () => {}, close: () => Promise.resolve() }
   }
-  await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => onTrouble(`nothing can be kept: ${describe(error)}`))
+  await mkdir(directory, { recursive: true, mode: 0o700 }).catch((error: unknown) => onTrouble(`nothing can be kept: ${messageOf(error)}`))
 
   const read = async <T>(what: string, parse: (payload: unknown) => T): Promise<{ readonly value: T; readonly savedAtMs: number } | undefined> => {
     const path = join(directory, `${what}.json`)
@@ -60,14 +61,14 @@ export async function openKeptState(options: KeptStateOptions): Promise<KeptStat
       const found = unwrap(await readFile(path, 'utf8'), what, owner)
       return { value: parse(JSON.parse(found.payload)), savedAtMs: found.savedAtMs }
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') onTrouble(`what was kept in ${path} is not used: ${describe(error)}`)
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') onTrouble(`what was kept in ${path} is not used: ${messageOf(error)}`)
       return undefined
     }
   }
   const write = async (what: string, payload: string): Promise<void> => {
     const header: Header = { format, what, owner, sha256: hash('sha256', payload), savedAtMs: clock.now() }
     await replaceFile(join(directory, `${what}.json`), `${JSON.stringify(header)}\n${payload}`).catch((error: unknown) =>
-      onTrouble(`the ${what} could not be kept: ${describe(error)}`))
+      onTrouble(`the ${what} could not be kept: ${messageOf(error)}`))
   }
 
   const credentials = await read('credentials', (payload) => readCredentials(payload, identity))
@@ -148,8 +149,4 @@ async function replaceFile(path: string, text: string): Promise<void> {
     await file.close()
   }
   await rename(before, path)
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

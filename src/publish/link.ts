@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import type { Issued } from '../model/credentials.ts'
 import type { Identity } from '../model/identity.ts'
 import { apply, delta, type Snapshot } from '../model/snapshot.ts'
@@ -140,7 +141,7 @@ function createReport(wire: Pick<Wire<ServerMessage, ClientMessage>, 'send' | 'c
       if (!isOver()) wire.send({ type: 'captures', pods: boundedCaptures(newest), ...proof })
       newest = undefined
     } catch (error) {
-      onTokenTrouble?.(error instanceof Error ? error.message : String(error))
+      onTokenTrouble?.(messageOf(error))
       clock.after(tokenPauseMs, () => void say())
     } finally {
       reading = false

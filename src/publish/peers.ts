@@ -1,5 +1,6 @@
 import { backoffMs } from '../kit/backoff.ts'
 import type { Cancel, Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import type { CredentialSource } from '../model/credentials.ts'
 import type { Acknowledgement } from './acks.ts'
 import { keepAliveMs } from './control-tls.ts'
@@ -74,7 +75,7 @@ export function createPeerAcks(options: PeerAcksOptions): PeerAcks {
       found = options.resolve()
     } catch (error) {
       // It is called for each change of the cluster: what a strange object there makes of it must not end the process.
-      const trouble = `the other controllers are not known: ${error instanceof Error ? error.message : String(error)}`
+      const trouble = `the other controllers are not known: ${messageOf(error)}`
       if (trouble !== reported) options.onTrouble(trouble)
       reported = trouble
       return
@@ -156,7 +157,7 @@ function follow(address: ControllerAddress, options: PeerAcksOptions, remember: 
       end = link.close
       await link.closed
     } catch (error) {
-      trouble(`no stream to the controller at ${address.host}: ${error instanceof Error ? error.message : String(error)}`)
+      trouble(`no stream to the controller at ${address.host}: ${messageOf(error)}`)
     }
     if (isClosed()) return
     forget()

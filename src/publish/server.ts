@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import type { Issued } from '../model/credentials.ts'
 import { formatSpiffeId, isTrustDomain, parseSpiffeId, sameIdentity, type Identity } from '../model/identity.ts'
 import type { AcknowledgementList, BoundPod, Captures } from './acks.ts'
@@ -217,7 +218,7 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
     } catch (error) {
       observer?.signed?.(false)
       const final = error instanceof SignRefusal
-      answer({ type: 'sign-failed', id, message: error instanceof Error ? error.message : String(error), retryable: !final })
+      answer({ type: 'sign-failed', id, message: messageOf(error), retryable: !final })
       // An agent that asks for a pod which has just gone asks in good faith.
       if (final && onBehalfOf === undefined && caller.kind !== 'local' && ++refusedTokens >= maxRefusedTokens) refuse('token', 'too many tokens that prove nothing')
     } finally {
@@ -231,7 +232,7 @@ export function serveStream(stream: Duplex, options: SubscriberServerOptions): S
     try {
       message = readClientMessage(value)
     } catch (error) {
-      refuse('protocol', error instanceof Error ? error.message : String(error))
+      refuse('protocol', messageOf(error))
       return
     }
     switch (message?.type) {

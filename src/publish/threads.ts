@@ -1,3 +1,4 @@
+import { messageOf } from '../kit/message.ts'
 import type { CredentialSource, Credentials } from '../model/credentials.ts'
 import type { Entry, EntryKey } from '../model/entries.ts'
 import { apply, delta, isEmpty, type Delta, type Snapshot } from '../model/snapshot.ts'
@@ -108,7 +109,7 @@ export function runConfigurations(
       run(snapshot)
       say({ type: 'configured', generation })
     } catch (error) {
-      say({ type: 'refused', generation, message: error instanceof Error ? error.message : String(error) })
+      say({ type: 'refused', generation, message: messageOf(error) })
     }
   }
 }

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { messageOf } from '../kit/message.ts'
 import { parseSpiffeId, type Identity } from '../model/identity.ts'
 import { maxTokenBytes } from './messages.ts'
 
@@ -15,7 +16,7 @@ export interface TokenClaims {
  */
 export async function readToken(file: string): Promise<string> {
   const text = (await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new Error(`the token can not be read: ${error instanceof Error ? error.message : String(error)}; mount a projected serviceAccountToken with our audience there`)
+    throw new Error(`the token can not be read: ${messageOf(error)}; mount a projected serviceAccountToken with our audience there`)
   })).trim()
   if (text === '' || Buffer.byteLength(text) > maxTokenBytes) throw new Error(`${file} holds no token: it is ${text === '' ? 'empty' : 'too large'}`)
   return text

@@ -1,3 +1,4 @@
+import { messageOf } from '../kit/message.ts'
 import { KubeError } from '../kube/errors.ts'
 
 /** What a failed write means. */
@@ -14,7 +15,7 @@ export type Failure =
 /** Judges what a write or a read for it threw. */
 export function judge(error: unknown): Failure {
   if (!(error instanceof KubeError)) {
-    return { kind: 'passing', message: error instanceof Error ? error.message : String(error), afterMs: 0, unauthorized: false }
+    return { kind: 'passing', message: messageOf(error), afterMs: 0, unauthorized: false }
   }
   const { status, message } = error
   switch (status) {

@@ -1,5 +1,6 @@
 import type { Server, ServerResponse } from 'node:http'
 import { isIP, type AddressInfo } from 'node:net'
+import { messageOf } from '../kit/message.ts'
 
 // By `import`, all of its exports would be read, and with `WebSocket` a whole HTTP client that nobody needs here would be loaded: 13 MiB.
 const { createServer } = process.getBuiltinModule('node:http')
@@ -47,7 +48,7 @@ export async function serveStatus(
           return
         }
       } catch (error) {
-        answer = text(500, `${error instanceof Error ? error.message : String(error)}\n`)
+        answer = text(500, `${messageOf(error)}\n`)
       }
       response.writeHead(answer.status, { 'content-type': answer.contentType, 'content-length': Buffer.byteLength(answer.body) })
       response.end(request.method === 'HEAD' ? undefined : answer.body)

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Clock } from '../kit/clock.ts'
+import { messageOf } from '../kit/message.ts'
 import type { StreamedPage } from './server.ts'
 import { decodeTapFilter } from './tap-filter.ts'
 import type { TapSource } from './tap.ts'
@@ -28,7 +29,7 @@ export function tapPage(source: TapSource, clock: Clock, process: string): Strea
     try {
       filter = decodeTapFilter(query)
     } catch (error) {
-      refuse(400, `${error instanceof Error ? error.message : String(error)}\n`)
+      refuse(400, `${messageOf(error)}\n`)
       return
     }
     if (onlookers >= mostOnlookers) {

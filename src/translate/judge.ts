@@ -1,6 +1,7 @@
 import { namespaceOf } from '../api/meta.ts'
 import { refOf } from '../api/resources.ts'
 import type { AnyRoute } from '../api/routes.ts'
+import { messageOf } from '../kit/message.ts'
 import { routesKey, type EntryKey } from '../model/entries.ts'
 import type { GrpcRule, HttpRule, TcpRule, TlsRule } from '../model/route.ts'
 import type { Warning } from '../model/status.ts'
@@ -64,7 +65,7 @@ function judgeRoute(route: AnyRoute, mesh: Mesh, rulesFor: (ownPorts: OwnPorts) 
     if (compiled.rules.length === 0 && compiled.dropped.length > 0) return { ...refused(''), compiled }
     return { ...judged, compiled, rejection: undefined, placements: placementsOf(route, attachments) }
   } catch (error) {
-    return refused(`The route can not be read, by a defect of the mesh: ${error instanceof Error ? error.message : String(error)}`)
+    return refused(`The route can not be read, by a defect of the mesh: ${messageOf(error)}`)
   }
 }
 

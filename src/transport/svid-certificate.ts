@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import type { Asn1 } from 'node-forge/lib/asn1.js'
 import asn1 from 'node-forge/lib/asn1.js'
+import { messageOf } from '../kit/message.ts'
 
 /** One extension of a certificate; `value` is the DER inside its OCTET STRING. */
 interface Extension {
@@ -74,7 +75,7 @@ export function readCertificate(bytes: Uint8Array): Certificate {
     return interpret(der)
   } catch (error) {
     if (error instanceof CertificateError) throw error
-    throw malformed(error instanceof Error ? error.message : String(error))
+    throw malformed(messageOf(error))
   }
 }
 

@@ -1,3 +1,4 @@
+import { messageOf } from '../kit/message.ts'
 import type { Identity } from '../model/identity.ts'
 import { parseSpiffeId } from '../model/identity.ts'
 import type { Certificate } from './svid-certificate.ts'
@@ -117,7 +118,7 @@ export function checkSvid(chainDer: readonly Uint8Array[], bundle: TrustBundle, 
     return { ok: true, identity, notAfterMs }
   } catch (error) {
     const code = error instanceof Refusal || error instanceof CertificateError ? error.code : 'malformed-certificate'
-    return { ok: false, code, message: error instanceof Error ? error.message : String(error), advice: svidRefusals[code] }
+    return { ok: false, code, message: messageOf(error), advice: svidRefusals[code] }
   }
 }
 
@@ -206,6 +207,6 @@ function readRoot(der: Buffer): Certificate {
   try {
     return readIssuer(der)
   } catch (error) {
-    throw new Error(`a certificate of the trust bundle can not be a root: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    throw new Error(`a certificate of the trust bundle can not be a root: ${messageOf(error)}`, { cause: error })
   }
 }

@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { KubeConfig } from '@kubernetes/client-node'
+import { messageOf } from '../../src/kit/message.ts'
 import { createKubeClient, type KubeClient } from '../../src/kube/client.ts'
 import type { KubeObject } from '../../src/kube/object.ts'
 import { change, scale, type Admit } from './changes.ts'
@@ -164,7 +165,7 @@ export async function startApiServer(options: ApiServerOptions = {}): Promise<Ap
       if (writes.length > 20_000) writes = writes.slice(-10_000)
     }
     const fail = (error: unknown): void => {
-      const { status, reason, message } = error instanceof StatusError ? error : new StatusError(400, 'BadRequest', error instanceof Error ? error.message : String(error))
+      const { status, reason, message } = error instanceof StatusError ? error : new StatusError(400, 'BadRequest', messageOf(error))
       sendStatus(response, status, reason, message)
     }
     const run = (fault: Fault | undefined): void => {

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../src/kit/clock.ts'
+import { messageOf } from '../../src/kit/message.ts'
 import type { ReasonCode } from '../../src/model/reasons.ts'
 import type { BackendTarget, RuleId } from '../../src/model/route.ts'
 import { reset, splice } from '../../src/transport/tunnel.ts'
@@ -84,7 +85,7 @@ export async function forwardTcp<T>(client: Duplex, route: ConnectionRoute<T>, {
       return report(reason, resetBy === undefined ? '' : `the ${resetBy === 'a' ? 'client' : 'endpoint'} was cut`, bytesAtoB, bytesBtoA)
     } catch (error) {
       if (gone.signal.aborted) return refuse('client-gone', 'the client left while the endpoint was dialled')
-      failure = { reason: error instanceof DialError ? error.reason : 'connect-failure', detail: error instanceof Error ? error.message : String(error) }
+      failure = { reason: error instanceof DialError ? error.reason : 'connect-failure', detail: messageOf(error) }
     }
   }
   return refuse(failure.reason, failure.detail)

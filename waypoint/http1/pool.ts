@@ -1,4 +1,5 @@
 import type { Cancel, Clock } from '../../src/kit/clock.ts'
+import { messageOf } from '../../src/kit/message.ts'
 import { DialError } from '../upstream.ts'
 import type { Dial, PoolLimits, UpstreamFailure, UpstreamHandler, UpstreamHead, UpstreamPool, UpstreamStream } from '../upstream.ts'
 import { Http1Link } from './link.ts'
@@ -186,5 +187,5 @@ function failSoon(attempt: Http1Try, failure: UpstreamFailure): void {
 
 function dialFailure(error: unknown): UpstreamFailure {
   const reason = error instanceof DialError ? error.reason : 'connect-failure'
-  return { reason, detail: error instanceof Error ? error.message : String(error), maybeProcessed: false, staleConnection: false }
+  return { reason, detail: messageOf(error), maybeProcessed: false, staleConnection: false }
 }

@@ -1,6 +1,7 @@
 import { DialError } from '../upstream.ts'
 import type { Dial, PoolLimits, UpstreamFailure, UpstreamPool } from '../upstream.ts'
 import type { Clock } from '../../src/kit/clock.ts'
+import { messageOf } from '../../src/kit/message.ts'
 import { UpstreamSession } from './upstream-session.ts'
 import { UpstreamTry } from './upstream-try.ts'
 
@@ -111,7 +112,7 @@ export function createHttp2Pool(dial: Dial, limits: PoolLimits, clock: Clock, op
       (error: unknown) => {
         dialing--
         const reason = error instanceof DialError ? error.reason : 'connect-failure'
-        failWaiting({ reason, detail: error instanceof Error ? error.message : String(error), maybeProcessed: false, staleConnection: false })
+        failWaiting({ reason, detail: messageOf(error), maybeProcessed: false, staleConnection: false })
       },
     )
   }

@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline'
+import { messageOf } from '../../../src/kit/message.ts'
 import { startCollector } from '../../app/collector.ts'
 
 // Takes spans on port 4318 and says, for each trace that it is asked for, what it has. To be started in the namespace of whoever sends them.
@@ -10,7 +11,7 @@ createInterface({ input: process.stdin })
     const { id, spec } = JSON.parse(line) as { readonly id: number; readonly spec: string }
     fetch(`http://127.0.0.1:${port}/traces/${spec}`).then((answer) => answer.json()).then(
       (result) => say({ id, result }),
-      (error: unknown) => say({ id, failed: error instanceof Error ? error.message : String(error) }),
+      (error: unknown) => say({ id, failed: messageOf(error) }),
     )
   })
   .on('close', () => process.exit())

@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline'
 import { runController } from '../../../src/control/run-controller.ts'
+import { messageOf } from '../../../src/kit/message.ts'
 import { install, ports } from '../../../src/model/install.ts'
 import { startApiServer } from '../../../test/simulated/api-server.ts'
 import type { Answer, ControlOperation, ControlOperations } from './control-protocol.ts'
@@ -37,7 +38,7 @@ createInterface({ input: process.stdin })
     try {
       say({ id, result: perform[operation](spec) })
     } catch (error) {
-      say({ id, failed: error instanceof Error ? error.message : String(error) })
+      say({ id, failed: messageOf(error) })
     }
   })
   .on('close', () => process.exit())

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createServer as createHttpServer, get } from 'node:http'
 import { connect, createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
+import { messageOf } from '../../../src/kit/message.ts'
 import { applicationPorts, type HttpReply, type Operation, type Operations, type Reply, type Target } from './protocol.ts'
 
 // All that runs in a pod: applications that know nothing of a mesh, and a client. To be started inside the pod's namespace: node pod.ts NAME
@@ -178,7 +179,7 @@ createInterface({ input: process.stdin })
     const answer = (what: object): void => void process.stdout.write(`${JSON.stringify({ id, ...what })}\n`)
     perform[operation](spec).then(
       (result) => answer({ result }),
-      (error: unknown) => answer({ failed: error instanceof Error ? error.message : String(error) }),
+      (error: unknown) => answer({ failed: messageOf(error) }),
     )
   })
   .on('close', () => process.exit())

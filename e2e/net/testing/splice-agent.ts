@@ -1,5 +1,6 @@
 import { createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
+import { messageOf } from '../../../src/kit/message.ts'
 import { openPodNetwork, openProbeRules } from '../../../src/node/native/pod-network.ts'
 import type { CapturableNetwork } from '../../../src/node/network.ts'
 import { originalDestination } from '../../../src/node/native/sockets.ts'
@@ -67,7 +68,7 @@ for (const pod of pods) {
   try {
     await capture(pod)
   } catch (error) {
-    say({ event: 'failed', pod: pod.name, message: error instanceof Error ? error.message : String(error) })
+    say({ event: 'failed', pod: pod.name, message: messageOf(error) })
   }
 }
 await openProbeRules().put(pods.flatMap((pod) => pod.addresses))

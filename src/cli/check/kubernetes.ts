@@ -1,3 +1,4 @@
+import { messageOf } from '../../kit/message.ts'
 import type { KubeClient } from '../../kube/client.ts'
 import { isStatus, KubeError } from '../../kube/errors.ts'
 import type { KubeObject } from '../../kube/object.ts'
@@ -25,7 +26,7 @@ export async function reach(client: KubeClient): Promise<Reached> {
     return { reachable: true, lines: [ok(`the API server answers at ${client.server}`), judgeVersion(Buffer.concat(chunks).toString())] }
   } catch (error) {
     if (error instanceof KubeError && error.status === 403) return { reachable: true, lines: [ok(`the API server answers at ${client.server}`), warning('its version is not told', 'use a context whose user may get /version')] }
-    const message = error instanceof Error ? error.message : String(error)
+    const message = messageOf(error)
     return { reachable: false, lines: [failure(`the API server does not answer at ${client.server}: ${message}`, adviceFor(error) || 'is the cluster up, and is it the right context?')] }
   }
 }

@@ -1,5 +1,6 @@
 import { backoffMs } from '../../kit/backoff.ts'
 import type { Cancel, Clock } from '../../kit/clock.ts'
+import { messageOf } from '../../kit/message.ts'
 import type { KubeClient } from '../../kube/client.ts'
 import { isStatus } from '../../kube/errors.ts'
 import type { KubeObject } from '../../kube/object.ts'
@@ -135,7 +136,7 @@ export function createBundleWriter(options: BundleWriterOptions): BundleWriter {
     } catch (error) {
       // A namespace that is about to go, or is gone: whoever says which ones are wanted will say so soon.
       const leaving = isStatus(error, 404) || (isStatus(error, 403) && /because it is being terminated/.test(error.message))
-      const message = error instanceof Error ? error.message : String(error)
+      const message = messageOf(error)
       settle(namespace, leaving ? 'leaving' : `ConfigMap ${namespace}/${install.bundleConfigMap}: ${message}; pods there may not start or may lack the mesh's roots; it will be tried again`)
     }
   }

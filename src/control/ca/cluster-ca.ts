@@ -6,6 +6,7 @@ import type { RotationState } from '../../../ca/rotate.ts'
 import { createCa, svidLifetimeMs, type Ca } from '../../../ca/server.ts'
 import { backoffMs } from '../../kit/backoff.ts'
 import type { Cancel, Clock } from '../../kit/clock.ts'
+import { messageOf } from '../../kit/message.ts'
 import type { KubeClient } from '../../kube/client.ts'
 import { install } from '../../model/install.ts'
 import type { WatchObserver } from '../../sources/kube/observer.ts'
@@ -128,7 +129,7 @@ export async function openClusterCa(options: ClusterCaOptions): Promise<ClusterC
       try {
         listener()
       } catch (error) {
-        log(`CA: a defect in what follows from a change: ${error instanceof Error ? error.message : String(error)}`)
+        log(`CA: a defect in what follows from a change: ${messageOf(error)}`)
       }
     }
   }
@@ -235,7 +236,7 @@ export async function openClusterCa(options: ClusterCaOptions): Promise<ClusterC
     if (closed) return
     failures = errors.length === 0 ? 0 : failures + 1
     if (failures > 0) dueMs = Math.min(dueMs ?? Infinity, clock.now() + backoffMs(failures, { ...retryPauses, random }))
-    blame(errors.map((error) => (error instanceof Error ? error.message : String(error))).join('; ') || undefined)
+    blame(errors.map(messageOf).join('; ') || undefined)
     cancel = clock.after(Math.max(0, Math.min(roundMs, (dueMs ?? Infinity) - clock.now())), wake)
     tell()
   }

@@ -2,6 +2,7 @@ import { X509Certificate, createPrivateKey, generateKeyPairSync, type KeyObject 
 import { CaError } from '../../../ca/errors.ts'
 import { issueSvid } from '../../../ca/issue.ts'
 import { loadAuthority, randomSerial, type Authority } from '../../../ca/root.ts'
+import { messageOf } from '../../kit/message.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { certificatesInPem, checkSvid, parseTrustBundle } from '../../transport/svid.ts'
 import { dataOf } from './secret-store.ts'
@@ -61,7 +62,7 @@ function certificatesOf(secret: KubeObject, field: string): readonly X509Certifi
   try {
     return certificatesInPem(text).map((der) => new X509Certificate(der))
   } catch (error) {
-    throw new Wrong(`${field}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+    throw new Wrong(`${field}: ${messageOf(error)}`, { cause: error })
   }
 }
 
@@ -107,6 +108,6 @@ function tried(authority: Authority, trustDomain: string, nowMs: number): string
     }
     return undefined
   } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+    return messageOf(error)
   }
 }

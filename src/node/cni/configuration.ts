@@ -1,3 +1,4 @@
+import { messageOf } from '../../kit/message.ts'
 /** The plugin's name: of its file, and of its type in a configuration. */
 export const pluginName = 'waymark-cni'
 
@@ -50,7 +51,7 @@ function parse(text: string): readonly Plugin[] {
   try {
     whole = JSON.parse(text)
   } catch (error) {
-    throw new ConfigurationError(`it is no JSON: ${error instanceof Error ? error.message : String(error)}`)
+    throw new ConfigurationError(`it is no JSON: ${messageOf(error)}`)
   }
   const plugins = typeof whole === 'object' && whole !== null && 'plugins' in whole ? whole.plugins : undefined
   if (!Array.isArray(plugins) || plugins.length === 0) throw new ConfigurationError('it is no list of plugins: use a .conflist for the network, to which others can be chained')

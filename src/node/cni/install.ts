@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, watch, writeFileSync, type FSWatcher } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock, type Cancel, type Clock } from '../../kit/clock.ts'
+import { messageOf } from '../../kit/message.ts'
 import { chain, chosenConfiguration, pluginName, unchain } from './configuration.ts'
 import { patienceSeconds } from './mailbox.ts'
 
@@ -51,7 +52,7 @@ export function installPlugin({ configurations, binaries, directoryOnNode, log, 
     try {
       now = ensureOnce()
     } catch (error) {
-      now = error instanceof Error ? error.message : String(error)
+      now = messageOf(error)
     }
     if (now !== problem && now !== '') log(`the plugin of CNI is not in place, and pods may start uncaptured: ${now}`)
     if (now === '' && !inPlace) log('the plugin of CNI is in place')
@@ -65,7 +66,7 @@ export function installPlugin({ configurations, binaries, directoryOnNode, log, 
       if (inPlace) log('the plugin of CNI is taken out: no namespace is in the mesh')
       problem = ''
     } catch (error) {
-      problem = error instanceof Error ? error.message : String(error)
+      problem = messageOf(error)
       log(`the plugin of CNI is not taken out: ${problem}`)
     }
     inPlace = false
@@ -82,7 +83,7 @@ export function installPlugin({ configurations, binaries, directoryOnNode, log, 
     try {
       wanted = chain(text)
     } catch (error) {
-      return `${path}: ${error instanceof Error ? error.message : String(error)}`
+      return `${path}: ${messageOf(error)}`
     }
     if (wanted === text) return ''
     changes = changes.filter((at) => clock.now() - at < patience.withinMs)

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, watch, writeFileSync, type FSWatcher } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock, type Cancel, type Clock } from '../../kit/clock.ts'
+import { messageOf } from '../../kit/message.ts'
 import { namesIn } from '../folder.ts'
 import { netnsName, type FoundPod } from '../pods/result.ts'
 
@@ -62,7 +63,7 @@ export function openMailbox({ directory, admit, log, clock = systemClock }: Mail
       await admit(pod)
       said = 'ok'
     } catch (error) {
-      said = error instanceof Error ? error.message : String(error)
+      said = messageOf(error)
       log(`a pod may not start yet (request ${id}): ${said}`)
     } finally {
       rmSync(taken, { force: true })
@@ -70,7 +71,7 @@ export function openMailbox({ directory, admit, log, clock = systemClock }: Mail
     try {
       answer(id, said)
     } catch (error) {
-      log(`the answer to request ${id} can not be written: ${error instanceof Error ? error.message : String(error)}`)
+      log(`the answer to request ${id} can not be written: ${messageOf(error)}`)
     }
   }
 

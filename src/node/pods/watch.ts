@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statSync, watch, type FSWatcher } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { systemClock, type Cancel, type Clock } from '../../kit/clock.ts'
+import { messageOf } from '../../kit/message.ts'
 import { namesIn } from '../folder.ts'
 import { isResultName, parseResult, type FoundPod } from './result.ts'
 
@@ -60,7 +61,7 @@ export function watchPods(options: PodWatchOptions): PodWatch {
         log(`${path} is not taken for a pod: ${parsed.why}`)
       }
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') log(`${join(results, file)} can not be read: ${error instanceof Error ? error.message : String(error)}`)
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') log(`${join(results, file)} can not be read: ${messageOf(error)}`)
       found.delete(file)
       complained.delete(file)
     }

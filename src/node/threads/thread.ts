@@ -1,6 +1,7 @@
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads'
 import { systemClock } from '../../kit/clock.ts'
 import { collectLess } from '../../kit/collections.ts'
+import { messageOf } from '../../kit/message.ts'
 import { runConfigurations, toldCredentials, type ToldCredentials } from '../../publish/threads.ts'
 import { answerTaps } from '../../telemetry/tap-relay.ts'
 import { NetworkError, type Networks, type PodNetwork } from '../network.ts'
@@ -129,7 +130,7 @@ async function carry(port: MessagePort, start: ThreadStart): Promise<void> {
 
 function failureOf(error: unknown): ThreadFailure {
   if (error instanceof NetworkError) return { message: error.message, code: error.code, syscall: error.syscall }
-  return { message: error instanceof Error ? error.message : String(error) }
+  return { message: messageOf(error) }
 }
 
 // Loaded anywhere else, this file does nothing.

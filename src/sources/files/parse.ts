@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import { Composer, LineCounter, Lexer, Parser, type CST, type Document } from 'yaml'
 import { isMap, own, type FieldPath } from '../../api/field.ts'
 import { isResourceKind } from '../../api/resources.ts'
+import { messageOf } from '../../kit/message.ts'
 import { offsetOf, PlainError, plainOf } from './plain.ts'
 
 /** A place in a file, both from 1. */
@@ -154,7 +155,7 @@ function jsonError(text: string): string | undefined {
     JSON.parse(text)
     return undefined
   } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+    return messageOf(error)
   }
 }
 

@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Problem } from '../../api/problem.ts'
+import { messageOf } from '../../kit/message.ts'
 import { fileProblem } from './problems.ts'
 
 /** More files than this are not a folder of manifests, but somebody's home. */
@@ -123,7 +124,7 @@ export function compare(a: string, b: string): number {
 /** The code of a system error, `ENOENT`, or its message. */
 export function codeOf(error: unknown): string {
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code
-  return error instanceof Error ? error.message : String(error)
+  return messageOf(error)
 }
 
 /** What to do about a system error. */
