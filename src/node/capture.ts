@@ -64,6 +64,8 @@ const certificateMs = 5_000
  * resets those that are not; and last bytes and ends have arrived before what translates them is taken away.
  */
 const settleMs = 1_000
+/** How long a reader may take for what was sent to it last, once nobody else holds the connection, milliseconds. */
+const slowestMs = 60_000
 /** How long connections of a pod that left may go on, milliseconds. */
 const lastMs = 600_000
 
@@ -134,6 +136,7 @@ export function openCapture(options: CaptureOptions): Capture {
       await settled()
       await traffic.drain(lastMs)
       await settled()
+      for (let waitedMs = 0; waitedMs < slowestMs && !isGone() && network.unsent(); waitedMs += settleMs) await settled()
       handOver = undefined
       if (!isGone() && !handedOver) await network.release()
     } catch (error) {

@@ -35,6 +35,7 @@ describe('createManager', () => {
   /** What is found damaged when it is next looked at, by pod; `node` for the node's own rules. */
   let damaged: Map<string, Damage>
   let freed: string[]
+  let unsent: boolean
   let certify: () => void
   let certified: Promise<void>
   const mesh = testMesh(trustDomain)
@@ -56,6 +57,7 @@ describe('createManager', () => {
     }
     return {
       ...pod.network, addresses: () => [pod.address], capture: note('capture'), relax: note('relax'), release: note('release'),
+      unsent: () => unsent,
       damaged: () => Promise.resolve(takeDamage(given.name, 'rules')),
       deaf: () => takeDamage(given.name, 'listeners'),
       bind: (port) => {
@@ -76,6 +78,7 @@ describe('createManager', () => {
     refuse = () => undefined
     damaged = new Map()
     freed = []
+    unsent = false
     const gate = Promise.withResolvers<undefined>()
     certify = () => gate.resolve(undefined)
     certified = gate.promise.then(() => {})
@@ -160,6 +163,28 @@ describe('createManager', () => {
     assert.deepEqual(held, ['+a', '-a'])
     assert.deepEqual(manager.pods(), [])
     assert.throws(() => pods.get('a')?.network.bind(1), { code: 'EBADF' })
+  })
+
+  it('leaves what translates a connection in place until a slow reader has the rest of it, a minute at most', async () => {
+    const leave = async (name: string, readsAfter: number): Promise<number> => {
+      unsent = true
+      manager.see([sandbox(name)])
+      manager.configure(snapshotOf(workload(name)))
+      await settle()
+      done.length = 0
+      manager.configure(snapshotOf(workload(name, { capture: false })))
+      for (let second = 0; second < 90; second++) {
+        await settle()
+        if (done.includes(`release ${name}`)) return second
+        if (second === readsAfter) unsent = false
+        clock.advance(1_000)
+      }
+      return NaN
+    }
+    const soon = await leave('a', 20)
+    assert.ok(soon >= 20 && soon <= 23, String(soon))
+    const late = await leave('b', 1_000)
+    assert.ok(late >= 60 && late <= 70, String(late))
   })
 
   it('puts rules back that somebody in a pod or on the node has changed, and begins anew where listeners are gone', async () => {

@@ -39,6 +39,8 @@ export interface CapturableNetwork extends PodNetwork {
    * @throws NetworkError
    */
   readonly damaged: () => Promise<boolean>
+  /** Whether a socket in the namespace that nobody holds any more still has something to send, to a reader that is slow. @throws NetworkError */
+  readonly unsent: () => boolean
   /** Captures no new connections; those that were captured go on. @throws NetworkError */
   readonly relax: () => Promise<void>
   /** Takes the rules back. Connections that were captured break: call it when they are done. @throws NetworkError */

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +7,7 @@ import { probeTable } from '../rules/probes.ts'
 import { removeReplyRouting, replyRouting } from '../rules/routing.ts'
 import type { Table } from '../rules/table.ts'
 import { NetworkError, type CapturableNetwork } from '../network.ts'
+import { hasUnsent } from '../pods/tcp.ts'
 import { openNamespace, type Namespace } from './namespace.ts'
 import { changeRouting, dropTable, hasRouting, hasTable, putTable, readTable, watchChanges, type ChangeWatch } from './netlink.ts'
 import { bindSocket, dialSocket, isListening } from './sockets.ts'
@@ -78,6 +79,8 @@ export function openPodNetwork(path: string, { mark, proc = '/proc' }: PodNetwor
       // Let go of, or left, meanwhile.
       return !whole && (watch as ChangeWatch | undefined) !== undefined
     },
+    // Of the thread, which is in the pod meanwhile.
+    unsent: () => namespace.run(() => families().some((family) => hasUnsent(readFileSync(`/proc/thread-self/net/tcp${family === 4 ? '' : '6'}`, 'latin1')))),
     relax: () => {
       forget()
       return putTable(namespace, podTable(mark, { redirects: false }))
