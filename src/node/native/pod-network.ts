@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
@@ -79,8 +79,11 @@ export function openPodNetwork(path: string, { mark, proc = '/proc' }: PodNetwor
       // Let go of, or left, meanwhile.
       return !whole && (watch as ChangeWatch | undefined) !== undefined
     },
-    // Of the thread, which is in the pod meanwhile.
-    unsent: () => namespace.run(() => families().some((family) => hasUnsent(readFileSync(`/proc/thread-self/net/tcp${family === 4 ? '' : '6'}`, 'latin1')))),
+    unsent: () => {
+      const tables = ['tcp', 'tcp6'].filter((name) => existsSync(`/proc/net/${name}`))
+      // Of the thread, which is in the pod meanwhile.
+      return namespace.run(() => tables.map((name) => readFileSync(`/proc/thread-self/net/${name}`, 'latin1'))).some(hasUnsent)
+    },
     relax: () => {
       forget()
       return putTable(namespace, podTable(mark, { redirects: false }))
