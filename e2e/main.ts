@@ -37,7 +37,9 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     await needTools(signal)
     begun = true
-    provided = await provision({ ...options, signal, say })
+    // What would otherwise be changed before the first case.
+    const svidLifetimeSeconds = cases.find(({ group }) => group === 'background')?.svidLifetimeSeconds
+    provided = await provision({ ...options, svidLifetimeSeconds, signal, say })
     const { kube, installation } = provided
     const tally = await runCases(cases, { kube, installation, parallel: options.parallel, logs, signal, say })
     passed = tally.passed

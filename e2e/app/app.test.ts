@@ -151,4 +151,14 @@ describe('the suite\'s application', () => {
     await ended
     assert.equal((await talk.ask('requests', { url: at, ...direct }).result)[0]?.status, 0)
   })
+
+  it('does not wait for the kubelet, which goes on asking to the end', async () => {
+    const other = await startApplication({ http: 0, grpc: 0, tcp: 0, udp: 0 })
+    const at = `http://127.0.0.1:${other.ports.http}/status/200`
+    let asked = 0
+    const ended = other.end(300, 60_000).then(() => true)
+    const pause = (): Promise<boolean> => new Promise((resolve) => setTimeout(() => resolve(false), 20))
+    for (; !(await Promise.race([ended, pause()])); asked++) await fetch(at, { headers: { 'user-agent': 'kube-probe/1.35' } }).then((answer) => answer.text()).catch(() => '')
+    assert.ok(asked > 0 && asked < 2_000)
+  })
 })

@@ -22,7 +22,7 @@ export interface Ports {
 
 export interface Application {
   readonly ports: Ports
-  /** Goes on serving until nothing has come for `quietMs`, at most `deadlineMs`; closes kept-alive connections with their next answer. */
+  /** Goes on serving until nothing but probes has come for `quietMs`, at most `deadlineMs`; closes kept-alive connections with their next answer. */
   readonly end: (quietMs: number, deadlineMs: number) => Promise<void>
 }
 
@@ -34,12 +34,15 @@ export async function startApplication(ports: Ports, usual = 200): Promise<Appli
   const sockets = new Set<Socket>()
 
   const handle = (request: IncomingMessage | Http2ServerRequest, response: ServerResponse | Http2ServerResponse): void => {
-    state.last = Date.now()
-    state.busy++
-    response.once('close', () => {
-      state.busy--
+    // The kubelet goes on asking a pod that ends whether it is ready: that is no traffic.
+    if (request.headers['user-agent']?.startsWith('kube-probe/') !== true) {
       state.last = Date.now()
-    })
+      state.busy++
+      response.once('close', () => {
+        state.busy--
+        state.last = Date.now()
+      })
+    }
     answer(request, response, seen, { ending: state.ending, usual }).catch(() => response.destroy())
   }
 

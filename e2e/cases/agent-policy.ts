@@ -9,7 +9,7 @@ import { allEnforced, authorization, judgedAs, mtls, onService, refusalOf, settl
 import { scrape, sumOf } from '../lib/scrape.ts'
 import { callers, wallsPlace, type Callers } from '../lib/walls.ts'
 
-const captured = { group: 'captured', place: wallsPlace } as const satisfies Partial<Case>
+const captured = { group: 'captured', beside: true, place: wallsPlace } as const satisfies Partial<Case>
 const names = ['a', 'thief', 'c', 'stranger'] as const
 
 /** What the API server must not take, and its words. */
@@ -127,7 +127,7 @@ export const cases = defineCases([
       // A denial is told of in a line of the agent before the pod, with both ends' names.
       const { spec } = (await kube.get('Pod', namespace('garden'), pod)) as unknown as { readonly spec: { readonly nodeName: string } }
       const agent = agents.find((each) => (each['spec'] as { readonly nodeName: string }).nodeName === spec.nodeName)
-      const lines = (await kube.kubectl(['logs', '-n', installation.namespace, agent?.metadata.name ?? '', '--tail=400'])).split('\n')
+      const lines = (await kube.kubectl(['logs', '-n', installation.namespace, agent?.metadata.name ?? '', '--since=120s'])).split('\n')
       assert.ok(lines.some((line) => line.includes('"reason":"denied"') && line.includes(`${reals.shop}/sa/default`) && line.includes(pod)), lines.slice(-3).join('\n'))
       await withdrawn(context, [audit])
       return `in force within ${Math.round(Math.max(...took))} ms`

@@ -7,7 +7,7 @@ import { allEnforced, authorization, judgedAs, onService, settles, withdrawn, wo
 import { scrape, sumOf } from '../lib/scrape.ts'
 import { callers, wallsPlace } from '../lib/walls.ts'
 
-const captured = { group: 'captured', place: wallsPlace } as const satisfies Partial<Case>
+const captured = { group: 'captured', beside: true, place: wallsPlace } as const satisfies Partial<Case>
 
 type Headers = Readonly<Record<string, string | readonly string[]>>
 /** `METHOD PATH`, by GET if no method is named, and headers. */

@@ -48,7 +48,8 @@ export interface App {
 export type Place = Readonly<Record<Role, Room>>
 
 /**
- * `traffic`: beside others. `measured`: one by one after those. `background`: what takes minutes and disturbs nobody, beside `measured`.
+ * `traffic`: beside others. `measured`: one by one after those. `background`: what takes minutes and disturbs nobody, beside `measured` ones and beside
+ * those of `traffic` that have no place of their own.
  * `disruptive`: one by one when all those are done, for they take parts of the mesh away. `captured`: one by one at the very end, when node agents
  * have been switched on; no other group runs with them.
  */
@@ -66,7 +67,7 @@ export interface Case {
    * is called so, and has ordinary pods as clients, each request over a connection of its own.
    */
   readonly entries?: readonly Entry[]
-  /** Of `captured` cases: it runs beside others of them, before all that run one by one. */
+  /** Of `captured` cases: it runs beside others of them, before all that run one by one. Those that name the very same place run one after another. */
   readonly beside?: true
   /**
    * Namespaces of its own; without it the case shares the standing place (see place.ts) with others, and its objects bear its own names.

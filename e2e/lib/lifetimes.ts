@@ -2,7 +2,7 @@ import { installMesh, type Installation } from './install.ts'
 import type { Kube } from './kube.ts'
 
 /** Short enough for a rotation, each step of which takes one lifetime, and long enough for a renewal on a busy machine. */
-export const shortLifetimeSeconds = 75
+export const shortLifetimeSeconds = 60
 
 /** Changes how long certificates of the installation live. */
 export interface Lifetimes {

@@ -16,6 +16,8 @@ export interface ProvisionOptions {
   readonly keep: boolean
   /** Neither builds nor installs. */
   readonly reuse: boolean
+  /** How long certificates live; undefined: as the chart has it. */
+  readonly svidLifetimeSeconds?: number | undefined
   readonly signal: AbortSignal
   readonly say: (line: string) => void
 }
@@ -35,7 +37,7 @@ const kubeconfigOf = (cluster: string): string => join(folderOf(cluster), 'kubec
 
 /** From nothing to an installed mesh; each step is told with its duration. What was made stays if a step fails: see `dismantle`. */
 export async function provision(options: ProvisionOptions): Promise<Provision> {
-  const { cluster, nodeImage, kubeProxy, imageBase, keep, reuse, signal, say } = options
+  const { cluster, nodeImage, kubeProxy, imageBase, keep, reuse, svidLifetimeSeconds, signal, say } = options
   const step = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
     const start = performance.now()
     const result = await work()
@@ -65,7 +67,7 @@ export async function provision(options: ProvisionOptions): Promise<Provision> {
       step('installed Gateway API', () => installCrds(kube)),
     ])
     const before = await kube.find('Namespace', undefined, 'waymark-system')
-    const installation = await step('installed the mesh', () => installMesh(kube, cluster, images, { signal }))
+    const installation = await step('installed the mesh', () => installMesh(kube, cluster, images, { svidLifetimeSeconds, signal }))
     if (before !== undefined) await step('restarted the controllers with the new image', () => restartMesh(kube))
     return { kube, installation }
   } catch (error) {
