@@ -5,7 +5,7 @@ import { allCaptured, arrived, capturedPlace, locationOf, marked, onePod, podsOf
 import { defineCases, type Case, type Context } from '../lib/case.ts'
 import { throughPortForward } from '../lib/forward.ts'
 import { backend, driverPod, echo, parent, route, service } from '../lib/manifests.ts'
-import { processOf, restartsOf, signalProcess } from '../lib/nodes.ts'
+import { onNode, processOf, restartsOf, signalProcess } from '../lib/nodes.ts'
 import type { KubeObject } from '../lib/objects.ts'
 import { isUnharmed, probedObjects } from '../lib/probed.ts'
 import { tally } from '../lib/statistics.ts'
@@ -13,11 +13,16 @@ import { isReady } from '../lib/sturdy.ts'
 
 /** Agents on no node, or on all again. */
 async function away({ kube, installation: { namespace }, until }: Context, gone: boolean): Promise<void> {
+  const agents = gone ? await kube.list('Pod', namespace, agentPods) : []
+  const processes = await Promise.all(agents.map(({ metadata }) => processOf(kube, namespace, metadata.name, 'agent')))
   await kube.patch('DaemonSet', namespace, install.agent, { spec: { template: { spec: { nodeSelector: { 'waymark.dev/no-node': gone ? 'true' : null } } } } })
   if (!gone) return
   // Killed: it has no time to say anything to anybody.
-  for (const { metadata } of await kube.list('Pod', namespace, agentPods)) await kube.remove('Pod', namespace, metadata.name, 0)
+  for (const { metadata } of agents) await kube.remove('Pod', namespace, metadata.name, 0)
   await until('the agents to be gone', async () => (await kube.list('Pod', namespace, agentPods)).length === 0, 60_000)
+  // The API server has forgotten them before the kubelet has ended them.
+  await until('their processes to be gone', async () =>
+    (await Promise.all(processes.map(({ node, pid }) => onNode(node, `test ! -e /proc/${pid} || echo there`)))).join('') === '', 30_000)
 }
 
 /** What the pods of the application and the witness have seen of requests with a key. */

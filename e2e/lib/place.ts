@@ -65,7 +65,11 @@ export async function makePlace(kube: Kube, place: Place, { images, entry, signa
     driver: (role, pod, container = 'driver') => talkTo(role, { pod, container, via: 'direct' }),
     end: async () => {
       for (const client of clients.values()) client.close()
-      await Promise.all([...names.values()].map((name) => kube.remove('Namespace', undefined, name).catch(() => {})))
+      await Promise.all([...names.values()].map(async (name) => {
+        await kube.remove('Namespace', undefined, name)
+        // Nobody is served any more: pods that serve out their time only keep nodes busy, and whoever waits for the namespace's end. Not before, or Deployments make others.
+        await kube.raw('DELETE', `/api/v1/namespaces/${name}/pods`, { gracePeriodSeconds: 1 })
+      }).map((ending) => ending.catch(() => {})))
     },
   }
   onStart(standing)
