@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { systemClock } from '../../kit/clock.ts'
-import { fakeClock } from '../../kit/testing/fake-clock.ts'
+import { fakeClock, type FakeClock } from '../../kit/testing/fake-clock.ts'
 import { HboneError } from '../../transport/errors.ts'
 import { createHboneClient, type HboneClient } from '../../transport/hbone-client.ts'
 import type { TestSource } from '../../transport/testing/mesh.ts'
@@ -118,9 +118,11 @@ describe('what reaches a captured pod by HBONE', () => {
   })
 
   describe('from a waypoint that does not say for whom it comes', () => {
-    const clock = fakeClock(Date.now())
+    let clock: FakeClock
     beforeEach(async () => {
       await world.close()
+      // Of now and not of when this file was read: certificates are valid from a minute before they are made.
+      clock = fakeClock(Date.now())
       world = startWorld({ clock })
       books = await world.pod('books')
       port = await books.listen(echo)
