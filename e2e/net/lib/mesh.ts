@@ -86,14 +86,14 @@ export function announce(pod: { readonly name: string; readonly node: 1 | 2; rea
   }))
 }
 
-/** Starts the control plane, which knows all pods and Services; no namespace is in the mesh yet, and no agent runs. */
-export async function startMesh(): Promise<Mesh> {
+/** Starts the control plane, which knows all pods and Services; no namespace is in the mesh yet, and no agent runs. @param svidSeconds how long certificates live */
+export async function startMesh(svidSeconds = 3_600): Promise<Mesh> {
   rmSync(folder, { recursive: true, force: true })
   for (const node of [1, 2] as const) {
     for (const path of Object.values<string>({ ...pathsOf(node) })) mkdirSync(path, { recursive: true })
     writeFileSync(`${pathsOf(node).configurations}/10-rig.conflist`, '{"cniVersion":"1.0.0","name":"rig","plugins":[{"type":"ptp"}]}')
   }
-  const controller = spawn('ip', ['netns', 'exec', 'node1', process.execPath, join(root, 'e2e/net/testing/control.ts'), nodes[1].address], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const controller = spawn('ip', ['netns', 'exec', 'node1', process.execPath, join(root, 'e2e/net/testing/control.ts'), nodes[1].address, String(svidSeconds)], { stdio: ['pipe', 'pipe', 'inherit'] })
   const control = (await converse(controller, 'the control plane')) as Mesh['control']
   await control('put', objects())
   for (const { pod, namespace } of membersOf()) announce(pod, { uid: `uid-${pod.name}`, namespace })

@@ -5,15 +5,15 @@ import { install, ports } from '../../../src/model/install.ts'
 import { startApiServer } from '../../../test/simulated/api-server.ts'
 import type { Answer, ControlOperation, ControlOperations } from './control-protocol.ts'
 
-// The control plane of the rig: a simulated API server and a real controller with its CA. To be started in a node's namespace: node control.ts NODE-ADDRESS
+// The control plane of the rig: a simulated API server and a real controller with its CA. To be started in a node's namespace: node control.ts NODE-ADDRESS [SECONDS that certificates live]
 
-const [podIp = '127.0.0.1'] = process.argv.slice(2)
+const [podIp = '127.0.0.1', svidSeconds = '3600'] = process.argv.slice(2)
 const server = await startApiServer()
 server.put({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: install.namespace } })
 const controller = await runController({
   kubeConfig: () => server.kubeConfig(), pod: 'waymark-controller-0', podIp, nodeAgent: true,
   installation: { namespace: install.namespace, image: 'waymark:none', imagePullPolicy: 'Never', imagePullSecrets: [], trustDomain: 'cluster.local', accessLog: 'none' },
-  svidLifetimeMs: 3_600_000, host: '::', controlPort: ports.control, stopped: new Promise(() => {}),
+  svidLifetimeMs: Number(svidSeconds) * 1000, host: '::', controlPort: ports.control, stopped: new Promise(() => {}),
   log: (line) => process.stderr.write(`controller: ${line}\n`),
 })
 if (controller === undefined) throw new Error('the controller did not start')
