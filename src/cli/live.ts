@@ -4,7 +4,7 @@ import { caNames } from '../control/ca/names.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { KubeChoice } from '../kube/config.ts'
 import { isStatus } from '../kube/errors.ts'
-import { capturedAnnotation, install } from '../model/install.ts'
+import { isMarkedCaptured, install } from '../model/install.ts'
 import { readCluster, type KindProblem } from '../sources/kube/read-once.ts'
 import type { Translation } from '../translate/options.ts'
 import { translate } from '../translate/translate.ts'
@@ -56,7 +56,7 @@ async function reckonsWithAgents(client: KubeClient, namespace: string, { Pod }:
   } catch (error) {
     if (!isStatus(error, 403)) throw error
   }
-  return [...Pod.values()].some(({ metadata }) => metadata.annotations?.[capturedAnnotation] === 'true')
+  return [...Pod.values()].some(isMarkedCaptured)
 }
 
 /**

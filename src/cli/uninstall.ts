@@ -4,7 +4,7 @@ import type { KubeChoice } from '../kube/config.ts'
 import { isStatus } from '../kube/errors.ts'
 import type { KubeObject } from '../kube/object.ts'
 import { collectionPath, pathInfo, type KubeRef } from '../kube/paths.ts'
-import { capturedAnnotation, install as names } from '../model/install.ts'
+import { isMarkedCaptured, install as names } from '../model/install.ts'
 import { controllerName } from '../model/status.ts'
 import { controllerPods, pause } from './rollout.ts'
 import { withCluster, type ClusterAccess } from './cluster.ts'
@@ -113,7 +113,7 @@ async function whyNot(client: KubeClient, { namespace, force, crds }: UninstallO
 
 /** What becomes of pods that agents have captured; empty: there are none. @param orElse what else may be done */
 async function capturedPods(client: KubeClient, orElse = ''): Promise<readonly string[]> {
-  const captured = (await listAll(client, 'Pod')).filter(({ metadata }) => metadata.annotations?.[capturedAnnotation] === 'true')
+  const captured = (await listAll(client, 'Pod')).filter(isMarkedCaptured)
   if (captured.length === 0) return []
   return [
     `${captured.length === 1 ? 'a pod is' : `${captured.length} pods are`} marked as captured by agents of nodes: ${named(captured)}`,

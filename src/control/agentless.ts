@@ -1,7 +1,8 @@
 import type { Pod } from '../api/core.ts'
 import type { ResourceSet } from '../api/resources.ts'
-import type { Cancel, Clock } from '../kit/clock.ts'
-import { capturedAnnotation } from '../model/install.ts'
+import type { Clock } from '../kit/clock.ts'
+import { debounce } from '../kit/debounce.ts'
+import { isMarkedCaptured } from '../model/install.ts'
 import type { NamespacedName } from '../model/refs.ts'
 import type { Acknowledgement } from '../publish/acks.ts'
 import type { Recorder } from '../status/recorder.ts'
@@ -17,7 +18,7 @@ export function agentlessNodes(pods: ReadonlyMap<NamespacedName, Pod>, acknowled
   const found = new Map<string, number>()
   for (const pod of pods.values()) {
     const node = pod.spec?.nodeName
-    if (node === undefined || served.has(node) || isOver(pod) || pod.metadata.annotations?.[capturedAnnotation] !== 'true') continue
+    if (node === undefined || served.has(node) || isOver(pod) || !isMarkedCaptured(pod)) continue
     found.set(node, (found.get(node) ?? 0) + 1)
   }
   return found
@@ -47,11 +48,9 @@ const nodeObject = (name: string) => ({ apiVersion: 'v1', kind: 'Node', metadata
 export function watchAgentless({ clock, recorder }: AgentlessWatchOptions): AgentlessWatch {
   let newest: { readonly resources: ResourceSet; readonly acknowledgements: Iterable<Acknowledgement> } | undefined
   let active = false
-  let cancel: Cancel | undefined
   const since = new Map<string, { readonly ms: number; told: boolean }>()
 
   const look = (): void => {
-    cancel = undefined
     if (newest === undefined || !active) return
     const now = clock.now()
     const without = agentlessNodes(newest.resources.Pod, newest.acknowledgements)
@@ -68,24 +67,22 @@ export function watchAgentless({ clock, recorder }: AgentlessWatchOptions): Agen
       const note = `No node agent of the mesh serves this node. New connections of its captured pods (${pods}) are refused, and pods of the mesh do not start here. See the pods of DaemonSet waymark-agent on this node`
       recorder.record(nodeObject(node), [{ type: 'Warning', reason: 'NodeAgentGone', note, identity: ['agent-gone', String(one.ms)] }])
     }
-    if ([...since.values()].some(({ told }) => !told)) cancel = clock.after(gatherMs, look)
+    if ([...since.values()].some(({ told }) => !told)) looking.poke()
   }
-  const gather = (): void => {
-    if (active) cancel ??= clock.after(gatherMs, look)
-  }
+  const looking = debounce(look, { clock, quietMs: gatherMs, maxMs: gatherMs })
   return {
     update: (resources, acknowledgements) => {
       newest = { resources, acknowledgements }
-      gather()
+      if (active) looking.poke()
     },
     setActive: (leading) => {
       active = leading
-      if (leading) gather()
+      if (leading) looking.poke()
       else since.clear()
     },
     close: () => {
       active = false
-      cancel?.()
+      looking.cancel()
     },
   }
 }

@@ -1,6 +1,6 @@
 import type { Pod } from '../api/core.ts'
 import { formatSpiffeId, sameIdentity, type Identity } from '../model/identity.ts'
-import { capturedAnnotation } from '../model/install.ts'
+import { capturedAnnotation, isMarkedCaptured } from '../model/install.ts'
 import { namespacedName, type NamespacedName } from '../model/refs.ts'
 import type { Acknowledgement } from '../publish/acks.ts'
 import { isCapturable, isEnrolled } from '../translate/labels.ts'
@@ -78,7 +78,7 @@ export function planCaptures(pods: ReadonlyMap<NamespacedName, Pod>, inMesh: (na
     if (uid === undefined || isOver(pod) || deletionTimestamp !== undefined) continue
     const stands = annotations?.[capturedAnnotation] !== undefined
     const enrolled = isEnrolled(pod, inMesh) && isCapturable(pod)
-    const annotate = enrolled ? (captured.has(uid) && annotations?.[capturedAnnotation] !== 'true' ? true : undefined) : stands ? false : undefined
+    const annotate = enrolled ? (captured.has(uid) && !isMarkedCaptured(pod) ? true : undefined) : stands ? false : undefined
     const problem = enrolled ? refused.get(uid) : undefined
     if (annotate !== undefined || problem !== undefined) actions.push({ pod, annotate, problem })
   }

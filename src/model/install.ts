@@ -35,5 +35,10 @@ export const configLabel = 'waymark.dev/config'
 /** Annotation of a pod whose traffic its node's agent captures: listeners and rules are in place. */
 export const capturedAnnotation = 'waymark.dev/captured'
 
+/** Whether a pod's annotation says so. */
+export function isMarkedCaptured({ metadata }: { readonly metadata: { readonly annotations?: Readonly<Record<string, string>> | undefined } }): boolean {
+  return metadata.annotations?.[capturedAnnotation] === 'true'
+}
+
 /** The ports of every process. */
 export const ports = { hbone: 15008, control: 15012, admin: 15000, metrics: 15020, ready: 15021, entry: 15080 } as const

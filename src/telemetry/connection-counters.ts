@@ -128,18 +128,18 @@ export function connectionTelemetry(node: string, counters: ConnectionCounters, 
 /** Shows what threads counted among `metrics`. @param all asked at each scrape */
 export function registerConnections(metrics: Metrics, all: () => readonly ConnectionCounts[]): void {
   const slot = (at: number) => (): ReturnType<ScrapedMetric['values']> =>
-    [...sum(all().map(({ series }) => series))].map(({ labels, slots }) => ({ labels, value: slots[at] ?? 0 }))
+    sum(all().map(({ series }) => series)).map(({ labels, slots }) => ({ labels, value: slots[at] ?? 0 }))
   const counter = (name: string, help: string, at: number): void => metrics.register({ name, help, type: 'counter', values: slot(at) })
   counter('waymark_agent_connections_total', 'Captured connections that ended, by ends, transport, outcome and reason.', 0)
   counter('waymark_agent_received_bytes_total', 'Bytes from whoever opened captured connections, those that live included.', 1)
   counter('waymark_agent_sent_bytes_total', 'Bytes to whoever opened captured connections, those that live included.', 2)
   metrics.register({
     name: 'waymark_agent_audited_connections_total', help: 'Connections that Audit policies match.', type: 'counter',
-    values: () => [...sum(all().map(({ audits }) => audits))].map(({ labels, slots }) => ({ labels, value: slots[0] ?? 0 })),
+    values: () => sum(all().map(({ audits }) => audits)).map(({ labels, slots }) => ({ labels, value: slots[0] ?? 0 })),
   })
   metrics.register({
     name: durationMetric, help: 'How long captured connections lived.', type: 'histogram',
-    values: () => [...sum(all().map(({ timings }) => timings))].flatMap(histogram),
+    values: () => sum(all().map(({ timings }) => timings)).flatMap(histogram),
   })
 }
 
@@ -173,9 +173,9 @@ export function sumConnections(all: readonly ConnectionCounts[]): ConnectionCoun
   return { series: sumSeries(all.map(({ series }) => series)), timings: sumSeries(all.map(({ timings }) => timings)), audits: sumSeries(all.map(({ audits }) => audits)) }
 }
 
-function sum(all: readonly ReadonlyMap<string, Series>[]): Iterable<Series> {
+function sum(all: readonly ReadonlyMap<string, Series>[]): readonly Series[] {
   const [first] = all
-  return (first !== undefined && all.length === 1 ? first : sumSeries(all)).values()
+  return [...(first !== undefined && all.length === 1 ? first : sumSeries(all)).values()]
 }
 
 /** Cumulative buckets, as the text format wants them. */

@@ -1,6 +1,6 @@
 import { refOf, type Resource, type ResourceSet } from '../api/resources.ts'
 import type { Pod } from '../api/core.ts'
-import { capturedAnnotation, gatewayNameLabel, managedBy, managedByLabel } from '../model/install.ts'
+import { isMarkedCaptured, gatewayNameLabel, managedBy, managedByLabel } from '../model/install.ts'
 import { namespacedName } from '../model/refs.ts'
 import type { Warning } from '../model/status.ts'
 import type { FixedOptions } from './options.ts'
@@ -31,7 +31,7 @@ export function isEnrolled(pod: Pod, inMesh: (namespace: string) => boolean): bo
 /** Whether an enrolled pod is reached by HBONE. */
 export function isMember(pod: Pod, inMesh: (namespace: string) => boolean, nodeAgent: FixedOptions['nodeAgent']): boolean {
   if (nodeAgent === false || !isEnrolled(pod, inMesh)) return false
-  return nodeAgent === true || (isCapturable(pod) && pod.metadata.annotations?.[capturedAnnotation] === 'true')
+  return nodeAgent === true || (isCapturable(pod) && isMarkedCaptured(pod))
 }
 
 /** Whether the agent of its node may capture a pod: not the mesh's own, which speak HBONE themselves. */

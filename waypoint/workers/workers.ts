@@ -11,6 +11,7 @@ import { withoutState, type Counts } from '../../src/telemetry/counters.ts'
 import type { Log } from '../../src/telemetry/log.ts'
 import type { TapSource } from '../../src/telemetry/tap.ts'
 import { TapRelay } from '../../src/telemetry/tap-relay.ts'
+import { keepThreadCounts } from '../../src/telemetry/thread-counts.ts'
 import { defaultLimits, type WaypointLimits } from '../serve/limits.ts'
 import type { FromThread, ThreadStart, ToThread } from './messages.ts'
 import { reservePort } from './port.ts'
@@ -89,8 +90,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
   // Threads must agree about session persistence also where the CA shares no secret among replicas.
   const ownSecret = randomBytes(32).toString('base64')
   const complete = (present: Credentials): Credentials => ({ ...present, sharedSecret: present.sharedSecret ?? ownSecret })
-  const counts = new Map<number, Counts>()
-  let gone: Counts[] = []
+  const counts = keepThreadCounts(withoutState)
   let address: Address | undefined
   let stopping = false
   const started: { crew?: Crew<ToThread> } = {}
@@ -119,7 +119,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
           configurations.hear(slot, message)
           return undefined
         case 'counts':
-          counts.set(slot, message.counts)
+          counts.hear(slot, message.counts)
           return 'answered'
         case 'debug':
           log.debug?.(`worker ${slot}: ${message.line}`)
@@ -132,9 +132,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
       }
     },
     onEnded: (slot) => {
-      const counted = counts.get(slot)
-      counts.delete(slot)
-      if (counted !== undefined) gone = [withoutState([...gone, counted])]
+      counts.gone(slot)
       configurations.gone(slot)
     },
   })
@@ -154,7 +152,7 @@ export async function startWorkers(options: WorkersOptions): Promise<Workers> {
     configure: configurations.configure,
     counts: async () => {
       await crew.ask()
-      return [...gone, ...counts.values()]
+      return counts.all()
     },
     states: () => crew.slots().map((worker) => ({ worker, busySeconds: crew.busySeconds(worker) })),
     tap,

@@ -1,5 +1,5 @@
 import type { Pod } from '../../api/core.ts'
-import { capturedAnnotation, install } from '../../model/install.ts'
+import { isMarkedCaptured, install } from '../../model/install.ts'
 import { namespacedName } from '../../model/refs.ts'
 import { hashOf } from '../../publish/hash.ts'
 import { slice } from '../../publish/slice.ts'
@@ -22,7 +22,7 @@ type Facts = Pick<MeshFacts, 'agents' | 'controllers' | 'deployment'>
 /** Whether each node has its agent, agents know what holds now, and every pod that shall be captured is. Empty if there are no agents and nothing is left of any. */
 export function judgeAgents(facts: Facts, live: Pick<LiveCluster, 'resources'>, { snapshot }: Pick<Translation, 'snapshot'>, namespace: string): readonly Line[] {
   const { daemonSet, pods, desired, ready } = facts.agents
-  const marked = [...live.resources.Pod.values()].filter((pod) => pod.metadata.annotations?.[capturedAnnotation] === 'true' && !isOver(pod))
+  const marked = [...live.resources.Pod.values()].filter((pod) => isMarkedCaptured(pod) && !isOver(pod))
   if (daemonSet === undefined && pods.length === 0) return judgeAbsence(knowsAgents(facts.deployment), marked)
   if (argsOf(daemonSet).includes('--retire')) return judgeRetirement(facts.agents, namespace)
   const lines: Line[] = []

@@ -4,7 +4,7 @@ import { isStatus } from '../../kube/errors.ts'
 import type { KubeObject } from '../../kube/object.ts'
 import { parseInfo } from '../../control/ca/info.ts'
 import { caNames } from '../../control/ca/names.ts'
-import { capturedAnnotation, install } from '../../model/install.ts'
+import { isMarkedCaptured, install } from '../../model/install.ts'
 import { controllerName } from '../../model/status.ts'
 import { waypointClass } from '../../translate/waypoints.ts'
 import { helmRelease, otherInstallation } from '../install.ts'
@@ -81,7 +81,7 @@ async function checkLeftovers(client: KubeClient, namespace: string): Promise<re
 
 async function judgeCaptured(client: KubeClient): Promise<readonly Line[]> {
   const { items } = (await client.get('/api/v1/pods')) as { readonly items: readonly KubeObject[] }
-  const captured = items.filter(({ metadata }) => metadata.annotations?.[capturedAnnotation] === 'true').map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`)
+  const captured = items.filter(isMarkedCaptured).map(({ metadata }) => `${metadata.namespace ?? ''}/${metadata.name}`)
   if (captured.length === 0) return []
   return [warning(
     `${count(captured.length, 'pod')} ${captured.length === 1 ? 'is' : 'are'} marked as captured by agents of an older installation: unless these retired before they went, connections are refused there`,

@@ -3,7 +3,7 @@ import type { ResourceSet } from '../../api/resources.ts'
 import { decideCaptured, indexDestinations, resolveHost, type DestinationIndex, type UnknownDestinations } from '../../model/destination.ts'
 import { endpointsKey, type Endpoint, type EndpointsEntry, type WorkloadEntry } from '../../model/entries.ts'
 import { formatSpiffeId, parseSpiffeId } from '../../model/identity.ts'
-import { capturedAnnotation } from '../../model/install.ts'
+import { capturedAnnotation, isMarkedCaptured } from '../../model/install.ts'
 import { namespacedName } from '../../model/refs.ts'
 import type { Snapshot } from '../../model/snapshot.ts'
 import { admitPlaintext } from '../../node/traffic/admission.ts'
@@ -42,9 +42,9 @@ export function explainFromPod(world: PodWorld, ref: PodRef, probe: Probe): Expl
 }
 
 function callerOf(pod: Pod, { resources, nodeAgent }: PodWorld): ExplainedCaller {
-  const { namespace = '', name, annotations } = pod.metadata
+  const { namespace = '', name } = pod.metadata
   const why = whyLeftAlone(pod, (each) => isMeshNamespace(resources as ResourceSet, each))
-  const isMarked = annotations?.[capturedAnnotation] === 'true'
+  const isMarked = isMarkedCaptured(pod)
   const facts = { name: `${namespace}/${name}`, ...(pod.spec?.nodeName === undefined ? {} : { node: pod.spec.nodeName }) }
   if (nodeAgent === false) return { ...facts, captured: false, because: 'there are no agents on the nodes, so that nothing is captured; a waymark connect container would take it into the mesh (--from NAMESPACE/SERVICE-ACCOUNT explains that)' }
   if (why !== undefined) return { ...facts, captured: false, because: `${why}, so that no agent captures it` }

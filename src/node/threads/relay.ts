@@ -7,7 +7,8 @@ import { configureThreads } from '../../publish/threads.ts'
 import { sumConnections, type ConnectionCounts } from '../../telemetry/connection-counters.ts'
 import { TapRelay } from '../../telemetry/tap-relay.ts'
 import type { TapSource } from '../../telemetry/tap.ts'
-import { NetworkError } from '../network.ts'
+import { keepThreadCounts } from '../../telemetry/thread-counts.ts'
+import { NetworkError, type PodNetwork } from '../network.ts'
 import type { PodTraffic, TrafficPlane } from '../traffic/plane.ts'
 import type { PodStats } from '../traffic/pod.ts'
 import { createCalls } from './calls.ts'
@@ -68,8 +69,9 @@ export async function startThreads(options: ThreadsOptions): Promise<ThreadedPla
   const { count, node, unknown, accessLog, clock, log } = options
   const pods = new Map<number, RelayedPod>()
   const accounts = new Map<CredentialSource, { readonly account: number; uses: number; readonly stop: () => void }>()
-  const reported = new Map<number, { readonly counts: ConnectionCounts; readonly pods: ReadonlyMap<number, PodStats> }>()
-  let gone: readonly ConnectionCounts[] = []
+  const counts = keepThreadCounts(sumConnections)
+  /** What threads last said of their pods, by slot. */
+  const reported = new Map<number, ReadonlyMap<number, PodStats>>()
   let lastId = 0
   const started: { crew?: Crew<ToThread> } = {}
   const tell = (message: ToThread): void => started.crew?.tell(message)
@@ -102,7 +104,8 @@ export async function startThreads(options: ThreadsOptions): Promise<ThreadedPla
           log.error(`worker ${slot} does not carry the pod of ${nameOf(message.id)}, which others carry: ${message.failure.message}`)
           return undefined
         case 'counts':
-          reported.set(slot, { counts: message.counts, pods: new Map(message.pods) })
+          counts.hear(slot, message.counts)
+          reported.set(slot, new Map(message.pods))
           return 'answered'
         case 'tapped':
           tap.receive(message)
@@ -112,9 +115,8 @@ export async function startThreads(options: ThreadsOptions): Promise<ThreadedPla
       }
     },
     onEnded: (slot) => {
-      const last = reported.get(slot)
+      counts.gone(slot)
       reported.delete(slot)
-      if (last !== undefined) gone = [sumConnections([...gone, last.counts])]
       configurations.gone(slot)
       calls.gone(slot)
     },
@@ -142,7 +144,7 @@ export async function startThreads(options: ThreadsOptions): Promise<ThreadedPla
     }
   }
 
-  const open = (uid: string, { place }: Parameters<TrafficPlane['open']>[1]): PodTraffic => {
+  const open = (uid: string, { place }: PodNetwork): PodTraffic => {
     const pod: RelayedPod = { id: ++lastId, uid, place, account: undefined, phase: 'new' }
     const { id } = pod
     // Asked through a function because it changes across awaits.
@@ -182,7 +184,7 @@ export async function startThreads(options: ThreadsOptions): Promise<ThreadedPla
         const answers = await ask({ what: 'deaf' })
         return answers.some(({ ears }) => ears === 'gone') || (answers.length > 0 && answers.every(({ ears }) => ears === 'without'))
       },
-      stats: () => sumStats(pod, [...reported.values()].flatMap((each) => each.pods.get(id) ?? [])),
+      stats: () => sumStats(pod, [...reported.values()].flatMap((each) => each.get(id) ?? [])),
     }
   }
 
@@ -190,7 +192,7 @@ export async function startThreads(options: ThreadsOptions): Promise<ThreadedPla
     configure: configurations.configure,
     open,
     refresh: crew.ask,
-    counts: () => [...gone, ...[...reported.values()].map(({ counts }) => counts)],
+    counts: counts.all,
     states: () => crew.slots().map((worker) => ({ worker, busySeconds: crew.busySeconds(worker) })),
     serving: crew.ready,
     crashes: crew.crashes,

@@ -5,7 +5,7 @@ import { messageOf } from '../../kit/message.ts'
 import { runConfigurations, toldCredentials, type ToldCredentials } from '../../publish/threads.ts'
 import { answerTaps } from '../../telemetry/tap-relay.ts'
 import { NetworkError, type Networks, type PodNetwork } from '../network.ts'
-import { openTelemetry } from '../telemetry.ts'
+import { openThreadTelemetry } from '../thread-telemetry.ts'
 import { createPlane, type PodTraffic } from '../traffic/plane.ts'
 import type { Ears, FromThread, PodRequest, ThreadFailure, ThreadPod, ThreadStart, ToThread } from './messages.ts'
 
@@ -26,7 +26,7 @@ async function carry(port: MessagePort, start: ThreadStart): Promise<void> {
   const { node, unknown, accessLog, maxConnections } = start
   const { networks } = await import(start.networks) as { readonly networks: Networks }
   collectLess(systemClock)
-  const { telemetry, counters, tap, flushed } = openTelemetry(node, accessLog, systemClock)
+  const { telemetry, counters, tap, flushed } = openThreadTelemetry(node, accessLog, systemClock)
   const answerTap = answerTaps(tap, say)
   const plane = createPlane({ node, unknown, telemetry, maxConnections, clock: systemClock, originalDestination: networks.originalDestination })
   const accounts = new Map<number, ToldCredentials>()

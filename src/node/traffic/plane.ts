@@ -8,7 +8,7 @@ import type { OriginalDestination, PodNetwork } from '../network.ts'
 import { guardsOf, type PodGuards } from './guards.ts'
 import { createLoads } from './loads.ts'
 import { createCapturedPod, type CapturedPod, type PodStats } from './pod.ts'
-import { compileView, workloadsOn, type MeshPorts, type TrafficView } from './view.ts'
+import { compileView, workloadsOn, type TrafficView } from './view.ts'
 
 /** The traffic of one captured pod, wherever it is carried. */
 export interface PodTraffic {
@@ -45,9 +45,6 @@ export interface PlaneOptions {
   readonly telemetry: ConnectionTelemetry
   /** 0 ≤ random() < 1: choice of endpoints. */
   readonly random?: () => number
-  readonly ports?: MeshPorts
-  /** Port on which other pods take HBONE; default 15008. */
-  readonly peerPort?: number
   readonly maxConnections?: number
 }
 

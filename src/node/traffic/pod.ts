@@ -15,7 +15,7 @@ import { createOpen } from './open.ts'
 import { createOutbound } from './outbound.ts'
 import { createPlaintext } from './plaintext.ts'
 import { isNewlyGuarded, unawareMs } from './unaware.ts'
-import { defaultMeshPorts, type MeshPorts, type PodConfig } from './view.ts'
+import { defaultMeshPorts as ports, mostConnections, type PodConfig } from './view.ts'
 
 export interface CapturedPodOptions {
   /** The pod's namespace. */
@@ -25,10 +25,7 @@ export interface CapturedPodOptions {
   readonly telemetry: ConnectionTelemetry
   /** Shared by all pods of the node. */
   readonly loads: Loads
-  readonly ports?: MeshPorts
-  /** Port on which other pods take HBONE, where configuration does not say; default 15008. */
-  readonly peerPort?: number
-  /** Connections that each listener takes at a time; more are reset. */
+  /** See `mostConnections`, the default. */
   readonly maxConnections?: number
 }
 
@@ -68,7 +65,7 @@ export interface PodStats {
 const tunnelsPerSession = 256
 
 export function createCapturedPod(options: CapturedPodOptions): CapturedPod {
-  const { network, originalDestination, clock, telemetry, loads, ports = defaultMeshPorts, peerPort = 15008, maxConnections = 16_384 } = options
+  const { network, originalDestination, clock, telemetry, loads, maxConnections = mostConnections } = options
   const live = createLiveConnections(clock, telemetry)
   let phase: PodStats['phase'] = 'new'
   let present: PodConfig | undefined
@@ -89,7 +86,7 @@ export function createCapturedPod(options: CapturedPodOptions): CapturedPod {
     return client
   }
   const affinity = createAffinity(network.place.path, clock.now)
-  const open = createOpen({ network, clock, loads, affinity, hbone, hbonePort: peerPort })
+  const open = createOpen({ network, clock, loads, affinity, hbone, hbonePort: ports.hbone })
   const onOutbound = createOutbound({ config, originalDestination, open, hbone: () => client, live })
   const onPlaintext = createPlaintext({ config, originalDestination, network, ports, clock, live })
 

@@ -88,3 +88,6 @@ export interface MeshPorts {
 }
 
 export const defaultMeshPorts: MeshPorts = { outbound: 15001, plaintext: 15006, hbone: 15008 }
+
+/** Connections that each listener of a pod takes at a time; more are reset. */
+export const mostConnections = 16_384

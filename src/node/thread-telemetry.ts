@@ -14,7 +14,7 @@ export interface ThreadTelemetry {
   readonly flushed: () => Promise<void>
 }
 
-export function openTelemetry(node: string, accessLog: AccessLogLevel, clock: Clock): ThreadTelemetry {
+export function openThreadTelemetry(node: string, accessLog: AccessLogLevel, clock: Clock): ThreadTelemetry {
   const counters = new ConnectionCounters()
   const tap = new TapPoint(clock)
   const sink = accessLog === 'none' ? undefined : streamSink(process.stdout)

@@ -4,9 +4,9 @@ import type { UnknownDestinations } from '../model/destination.ts'
 import type { AccessLogLevel } from '../model/infra.ts'
 import type { ConnectionCounts } from '../telemetry/connection-counters.ts'
 import type { TapSource } from '../telemetry/tap.ts'
-import { openTelemetry } from './telemetry.ts'
 import type { ThreadedPlane } from './threads/relay.ts'
-import { createPlane, type TrafficPlane } from './traffic/plane.ts'
+import type { TrafficPlane } from './traffic/plane.ts'
+import { mostConnections } from './traffic/view.ts'
 
 export interface NodePlaneOptions {
   /** Threads that carry connections; 1: this one. */
@@ -27,22 +27,20 @@ export interface NodePlane extends TrafficPlane {
   readonly threads: Pick<ThreadedPlane, 'serving' | 'states' | 'crashes'> | undefined
 }
 
-/** Connections that each listener of a pod takes at a time; more are reset. */
-const maxConnections = 16_384
-
 /** Starts a plane, here or in threads of its own; nothing of the other way is loaded. */
 export async function startPlane(options: NodePlaneOptions): Promise<NodePlane> {
   const { workers, node, unknown, accessLog, clock } = options
   if (workers > 1) {
     const { startThreads } = await import('./threads/relay.ts')
     const file = import.meta.url.endsWith('.ts') ? './native/networks.ts' : './native/networks.js'
-    const threads = await startThreads({ ...options, count: workers, maxConnections, networks: new URL(file, import.meta.url) })
+    const threads = await startThreads({ ...options, count: workers, maxConnections: mostConnections, networks: new URL(file, import.meta.url) })
     return { ...threads, threads }
   }
-  // Here and not above: whoever only asks for types must not load native code.
+  const { createPlane } = await import('./traffic/plane.ts')
+  const { openThreadTelemetry } = await import('./thread-telemetry.ts')
   const { networks: { originalDestination } } = await import('./native/networks.ts')
-  const { telemetry, counters, tap, flushed } = openTelemetry(node, accessLog, clock)
-  const plane = createPlane({ node, unknown, telemetry, maxConnections, clock, originalDestination })
+  const { telemetry, counters, tap, flushed } = openThreadTelemetry(node, accessLog, clock)
+  const plane = createPlane({ node, unknown, telemetry, clock, originalDestination })
   const stopSparing = collectLess(clock)
   return {
     ...plane, tap, threads: undefined,
