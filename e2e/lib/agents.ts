@@ -12,7 +12,8 @@ export interface Agents {
   readonly change: (on: boolean, options?: { readonly membersLeft?: boolean }) => Promise<void>
 }
 
-export function agentsOf(kube: Kube, { namespace, cluster, images }: Installation, signal: AbortSignal, say: (line: string) => void): Agents {
+export function agentsOf(kube: Kube, installation: Installation, signal: AbortSignal, say: (line: string) => void): Agents {
+  const { namespace } = installation
   return {
     change: async (on, { membersLeft = false } = {}) => {
       if (((await kube.find('DaemonSet', namespace, install.agent)) !== undefined) === on) return
@@ -20,7 +21,7 @@ export function agentsOf(kube: Kube, { namespace, cluster, images }: Installatio
       if (on) await kube.patch('Namespace', undefined, namespace, { metadata: { labels: { 'pod-security.kubernetes.io/enforce': 'privileged' } } })
       // First what they hold, or it stays held.
       else if (!membersLeft) await membersGone(kube, signal)
-      const { tookMs } = await installMesh(kube, cluster, images, { agent: on, signal })
+      const { tookMs } = await installMesh(kube, installation, { agent: on, signal })
       say(`switched node agents ${on ? 'on' : 'off'} (${(tookMs / 1000).toFixed(1)} s)`)
     },
   }

@@ -4,7 +4,7 @@ import { isChosen, parseSuiteArgs, UsageError } from './args.ts'
 describe('the suite\'s options', () => {
   it('have defaults that work with Docker and kind as they come', () => {
     assert.deepEqual(parseSuiteArgs([]), {
-      cluster: 'waymark-e2e', nodeImage: undefined, kubeProxy: undefined, imageBase: 'node:24-bookworm-slim', keep: false, reuse: false, only: [], parallel: 4, timeLimit: 2700, help: false,
+      cluster: 'waymark-e2e', nodeImage: undefined, kubeProxy: undefined, agentWorkers: 1, imageBase: 'node:24-bookworm-slim', keep: false, reuse: false, only: [], parallel: 4, timeLimit: 2700, help: false,
     })
   })
   it('keep what is reused', () => {
@@ -14,10 +14,14 @@ describe('the suite\'s options', () => {
   it('take a mode of kube-proxy', () => {
     assert.equal(parseSuiteArgs(['--kube-proxy', 'nftables']).kubeProxy, 'nftables')
   })
+  it('take a number of threads for agents', () => {
+    assert.equal(parseSuiteArgs(['--agent-workers', '3']).agentWorkers, 3)
+  })
   it('name what is wrong', () => {
     for (const [args, what] of [
       [['--parallel', '0'], /--parallel 0/],
       [['--parallel', 'many'], /--parallel many/],
+      [['--agent-workers', '0'], /--agent-workers 0: a whole number from 1 on/],
       [['--cluster', 'A B'], /--cluster A B/],
       [['--kube-proxy', 'ipvs'], /--kube-proxy ipvs: iptables or nftables/],
       [['--nonsense'], /nonsense/],

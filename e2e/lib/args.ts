@@ -9,6 +9,8 @@ export interface SuiteOptions {
   readonly nodeImage: string | undefined
   /** How kube-proxy does its work; undefined: as kind has it. A cluster that is there stays as it is. */
   readonly kubeProxy: 'iptables' | 'nftables' | undefined
+  /** Threads of each node agent. */
+  readonly agentWorkers: number
   /** What the images are built from. */
   readonly imageBase: string
   /** The cluster stays, and one of that name is taken if it is there. */
@@ -28,6 +30,7 @@ export const usage = `usage: npm run e2e -- [options]
   --cluster NAME      name of the kind cluster; default waymark-e2e
   --node-image IMAGE  kind's node image; default: the one that kind brings
   --kube-proxy MODE   iptables or nftables, in a cluster that is made; default: as kind has it
+  --agent-workers N   threads of each node agent; default 1, as the chart has it
   --image-base IMAGE  what the images are built from; default node:24-bookworm-slim
   --keep              leave the cluster at the end, and use it if it is there already
   --reuse             like --keep, and neither build nor install: for working on cases
@@ -45,6 +48,7 @@ export function parseSuiteArgs(args: readonly string[]): SuiteOptions {
         'cluster': { type: 'string', default: 'waymark-e2e' },
         'node-image': { type: 'string' },
         'kube-proxy': { type: 'string' },
+        'agent-workers': { type: 'string', default: '1' },
         'image-base': { type: 'string', default: 'node:24-bookworm-slim' },
         'keep': { type: 'boolean', default: false },
         'reuse': { type: 'boolean', default: false },
@@ -62,6 +66,7 @@ export function parseSuiteArgs(args: readonly string[]): SuiteOptions {
     cluster: values.cluster,
     nodeImage: values['node-image'],
     kubeProxy: proxyMode(values['kube-proxy']),
+    agentWorkers: positive('--agent-workers', values['agent-workers']),
     imageBase: values['image-base'],
     keep: values.keep || values.reuse,
     reuse: values.reuse,

@@ -8,16 +8,22 @@ import type { Images } from './manifests.ts'
 import { conditionsOf, holds } from './objects.ts'
 import { until } from './wait.ts'
 
+/** What is installed where; the same in each installation of a run. */
+export interface Installed {
+  readonly images: Images
+  /** Of the kind cluster: its nodes are the containers `CLUSTER-control-plane`, `CLUSTER-worker`. */
+  readonly cluster: string
+  /** Threads of each node agent. */
+  readonly agentWorkers: number
+}
+
 /** What was installed, and under which names. */
-export interface Installation {
+export interface Installation extends Installed {
   readonly namespace: string
   /** Deployment and Service of the controller. */
   readonly controller: string
   /** In statuses of routes and in the GatewayClass. */
   readonly controllerName: string
-  readonly images: Images
-  /** Of the kind cluster: its nodes are the containers `CLUSTER-control-plane`, `CLUSTER-worker`. */
-  readonly cluster: string
   /** Milliseconds from `helm install` to a controller that is available. */
   readonly tookMs: number
 }
@@ -29,8 +35,8 @@ export const controllerPods = 'app.kubernetes.io/name=waymark,app.kubernetes.io/
 export const release = 'waymark'
 
 /** What is there once `installMesh` has passed. */
-export function installationOf(cluster: string, images: Images, tookMs: number): Installation {
-  return { namespace: names.namespace, controller: names.controller, controllerName, images, cluster, tookMs }
+export function installationOf({ cluster, images, agentWorkers }: Installed, tookMs: number): Installation {
+  return { namespace: names.namespace, controller: names.controller, controllerName, images, cluster, agentWorkers, tookMs }
 }
 
 /** The Custom Resource Definitions of Gateway API as the project pins them, of the experimental channel. */
@@ -48,12 +54,12 @@ export interface InstallOptions {
 }
 
 /** Installs by the chart, as users do, or changes what is installed, and waits until the controllers are available and the GatewayClass is accepted. */
-export async function installMesh(kube: Kube, cluster: string, images: Images, { svidLifetimeSeconds, agent = false, signal }: InstallOptions): Promise<Installation> {
+export async function installMesh(kube: Kube, what: Installed, { svidLifetimeSeconds, agent = false, signal }: InstallOptions): Promise<Installation> {
   const start = performance.now()
-  const [repository = '', tag = ''] = images.waymark.split(':')
+  const [repository = '', tag = ''] = what.images.waymark.split(':')
   const lifetime = svidLifetimeSeconds === undefined ? [] : [`ca.svidLifetimeSeconds=${svidLifetimeSeconds}`]
   // What agents say of each connection is what tells most when a case fails.
-  const agents = agent ? ['agent.enabled=true', 'agent.accessLog=json'] : []
+  const agents = agent ? ['agent.enabled=true', 'agent.accessLog=json', `agent.workers=${what.agentWorkers}`] : []
   const values = [`image.repository=${repository}`, `image.tag=${tag}`, ...lifetime, ...agents].flatMap((value) => ['--set', value])
   await run('helm', [
     'upgrade', '--install', release, join(root, 'deploy/helm/waymark'), '--kubeconfig', kube.kubeconfig, '--namespace', names.namespace, '--create-namespace', ...values,
@@ -64,7 +70,7 @@ export async function installMesh(kube: Kube, cluster: string, images: Images, {
     const found = await kube.find('GatewayClass', undefined, 'waypoint')
     return found !== undefined && holds(conditionsOf(found), 'Accepted', found.metadata.generation)
   }, { signal, withinMs: 60_000 })
-  return installationOf(cluster, images, tookMs)
+  return installationOf(what, tookMs)
 }
 
 /** Restarts the controllers, so that a rebuilt image under the same name is used. */

@@ -15,14 +15,15 @@ export interface Lifetimes {
 /** Certificates are renewed when 45 to 55 percent of their time is over; the rest is for the renewal itself. */
 const renewedAt = 0.65
 
-export function lifetimesOf(kube: Kube, { namespace, controller, cluster, images }: Installation, signal: AbortSignal, say: (line: string) => void): Lifetimes {
+export function lifetimesOf(kube: Kube, installation: Installation, signal: AbortSignal, say: (line: string) => void): Lifetimes {
+  const { namespace, controller } = installation
   let settledAtMs = 0
   return {
     change: async (seconds) => {
       const deployment = await kube.get('Deployment', namespace, controller)
       const present = Number(/--svid-lifetime=(\d+)/.exec(JSON.stringify(deployment['spec']))?.[1])
       if (present === seconds) return
-      const { tookMs } = await installMesh(kube, cluster, images, { svidLifetimeSeconds: seconds, signal })
+      const { tookMs } = await installMesh(kube, installation, { svidLifetimeSeconds: seconds, signal })
       if (seconds > present) settledAtMs = Date.now() + present * 1000 * renewedAt
       say(`changed the lifetime of certificates from ${present} to ${seconds} s (${(tookMs / 1000).toFixed(1)} s)`)
     },

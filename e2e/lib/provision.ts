@@ -11,6 +11,7 @@ export interface ProvisionOptions {
   readonly cluster: string
   readonly nodeImage: string | undefined
   readonly kubeProxy: 'iptables' | 'nftables' | undefined
+  readonly agentWorkers: number
   readonly imageBase: string
   /** Takes a cluster of that name if it is there; else it is made anew. */
   readonly keep: boolean
@@ -37,7 +38,7 @@ const kubeconfigOf = (cluster: string): string => join(folderOf(cluster), 'kubec
 
 /** From nothing to an installed mesh; each step is told with its duration. What was made stays if a step fails: see `dismantle`. */
 export async function provision(options: ProvisionOptions): Promise<Provision> {
-  const { cluster, nodeImage, kubeProxy, imageBase, keep, reuse, svidLifetimeSeconds, signal, say } = options
+  const { cluster, nodeImage, kubeProxy, agentWorkers, imageBase, keep, reuse, svidLifetimeSeconds, signal, say } = options
   const step = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
     const start = performance.now()
     const result = await work()
@@ -47,6 +48,7 @@ export async function provision(options: ProvisionOptions): Promise<Provision> {
   const kubeconfig = kubeconfigOf(cluster)
   const where = { name: cluster, nodeImage, kubeProxy, kubeconfig, signal }
   const images = imagesOf(cluster)
+  const what = { cluster, images, agentWorkers }
   const there = await hasCluster(cluster, signal)
   const bringUp = async (): Promise<void> => {
     if (there && keep) {
@@ -61,13 +63,13 @@ export async function provision(options: ProvisionOptions): Promise<Provision> {
   await together([bringUp(), ...(asIs ? [] : [step('built images', () => buildImages(images, imageBase, signal))])])
   const kube = await connectKube(kubeconfig, signal)
   try {
-    if (asIs) return { kube, installation: installationOf(cluster, images, 0) }
+    if (asIs) return { kube, installation: installationOf(what, 0) }
     await together([
       step('loaded images', () => loadImages(cluster, [images.waymark, images.app], signal)),
       step('installed Gateway API', () => installCrds(kube)),
     ])
     const before = await kube.find('Namespace', undefined, 'waymark-system')
-    const installation = await step('installed the mesh', () => installMesh(kube, cluster, images, { svidLifetimeSeconds, signal }))
+    const installation = await step('installed the mesh', () => installMesh(kube, what, { svidLifetimeSeconds, signal }))
     if (before !== undefined) await step('restarted the controllers with the new image', () => restartMesh(kube))
     return { kube, installation }
   } catch (error) {

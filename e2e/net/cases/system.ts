@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readlinkSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { openNamespace } from '../../../src/node/native/namespace.ts'
 import { putTable } from '../../../src/node/native/netlink.ts'
 import { openPodNetwork, openProbeRules } from '../../../src/node/native/pod-network.ts'
@@ -127,6 +129,42 @@ export const cases = netCases([
       assert.equal(shell('ip netns exec scratch nft list ruleset'), '')
       await network.release()
       network.close()
+    }),
+  },
+  {
+    name: 'a pod that is captured again has forgotten what was cut when it left: the same ports are captured',
+    run: () => scratch(async (path) => {
+      shell('ip link add other type veth peer name eth0 netns scratch; ip addr add 10.9.9.1/24 dev other; ip link set other up')
+      shell('ip -n scratch addr add 10.9.9.9/24 dev eth0; ip -n scratch link set eth0 up')
+      const remote = createServer((socket) => socket.on('error', () => {}).write('remote'))
+      const agent = createServer((socket) => socket.end('agent'))
+      const network = openPodNetwork(path, { mark: 5 })
+      try {
+        await once(remote.listen(7000, '10.9.9.1'), 'listening')
+        await once(agent.listen({ fd: network.bind(15_001) }), 'listening')
+        await network.capture()
+        const socket = network.dial({ host: '10.9.9.1', port: 7000 })
+        assert.equal(String((await once(socket, 'data'))[0]), 'remote')
+        const tracked = (): string => shell('ip netns exec scratch cat /proc/net/nf_conntrack')
+        const { localPort } = socket
+        assert.match(tracked(), /ESTABLISHED src=10\.9\.9\.9 dst=10\.9\.9\.1 .* mark=273 /)
+        // Of another agent that takes over, it is not forgotten.
+        const next = openPodNetwork(path, { mark: 5 })
+        await next.capture()
+        next.close()
+        assert.match(tracked(), /ESTABLISHED .* mark=273 /)
+        await network.release()
+        socket.resetAndDestroy()
+        await once(socket, 'close')
+        await network.capture()
+        assert.doesNotMatch(tracked(), /mark=273/)
+        const application = spawn('ip', ['netns', 'exec', 'scratch', process.execPath, '-e', `require('node:net').connect({ host: '10.9.9.1', port: 7000, localPort: ${localPort}, timeout: 5000 }).on('timeout', () => process.exit(1)).pipe(process.stdout)`], { stdio: ['ignore', 'pipe', 'inherit'] })
+        assert.equal(await text(application.stdout), 'agent')
+      } finally {
+        network.close()
+        remote.close()
+        agent.close()
+      }
     }),
   },
   {

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { forgetMarked } from '../rules/conntrack.ts'
 import { decodeAnswers, decodeObjects, encode, flag, type Message, type Received } from '../rules/netlink.ts'
 import { batch, type Table, replaceTable, deleteTable, tableQuestions, tableSubstance } from '../rules/table.ts'
 import { hasReplyRouting, routingQuestions, type RoutingStep } from '../rules/routing.ts'
@@ -17,6 +18,12 @@ export function putTable(namespace: Namespace | undefined, table: Table): Promis
 /** Takes the table `name` away, if there is one. */
 export function dropTable(namespace: Namespace | undefined, name: string): Promise<void> {
   return changeTables(namespace, deleteTable(name))
+}
+
+/** Makes the kernel forget the connections of a namespace that are marked `mark`. @throws NetworkError */
+export async function forgetConnections(namespace: Namespace, mark: number): Promise<void> {
+  const message = forgetMarked(mark)
+  for (const { about, code } of await converse(namespace, protocol.netfilter, [{ ...message, flags: flag.ack }])) throw new NetworkError(code, `conntrack, ${about}`, adviceOf(code) ?? 'the kernel needs nf_conntrack_netlink')
 }
 
 async function changeTables(namespace: Namespace | undefined, messages: readonly Message[]): Promise<void> {

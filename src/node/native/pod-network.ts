@@ -2,14 +2,14 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
-import { podTable, tableName } from '../rules/pod.ts'
+import { podTable, replyMark, tableName } from '../rules/pod.ts'
 import { probeTable } from '../rules/probes.ts'
 import { removeReplyRouting, replyRouting } from '../rules/routing.ts'
 import type { Table } from '../rules/table.ts'
 import { NetworkError, type CapturableNetwork } from '../network.ts'
 import { hasUnsent } from '../pods/tcp.ts'
 import { openNamespace, type Namespace } from './namespace.ts'
-import { changeRouting, dropTable, hasRouting, hasTable, putTable, readTable, watchChanges, type ChangeWatch } from './netlink.ts'
+import { changeRouting, dropTable, forgetConnections, hasRouting, hasTable, putTable, readTable, watchChanges, type ChangeWatch } from './netlink.ts'
 import { bindSocket, dialSocket, isListening } from './sockets.ts'
 
 export interface PodNetworkOptions {
@@ -67,6 +67,8 @@ export function openPodNetwork(path: string, { mark, proc = '/proc' }: PodNetwor
       namespace.run(() => {
         letListenersMigrate(proc)
       })
+      // Those of an agent that were cut when the pod left, as the kernel did not see them end: a new one between the same ports would be taken for them.
+      if (put === undefined && !(await hasTable(namespace, tableName))) await forgetConnections(namespace, replyMark)
       // From before the rules: what is changed after they were put in is heard of.
       watch ??= watchChanges(namespace)
       for (const family of families()) await changeRouting(namespace, replyRouting(family))

@@ -4,7 +4,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { hasUnsent } from './tcp.ts'
 
 const header = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n'
-const line = (state: string, queue: string): string => `   0: 0100007F:3A99 0100007F:C350 ${state} ${queue}:00000000 01:00000019 00000000     0        0 0 2 0000000000000000 20 4 30 10 -1\n`
+const line = (state: string, queue: string, repeats = '00000000'): string => `   0: 0100007F:3A99 0100007F:C350 ${state} ${queue}:00000000 01:00000019 ${repeats}     0        0 0 2 0000000000000000 20 4 30 10 -1\n`
 
 describe('sockets with something to send', () => {
   it('are those that are closed on this side, and not acknowledged', () => {
@@ -15,6 +15,10 @@ describe('sockets with something to send', () => {
     }
     // Open, waiting for the other side, over, listening.
     for (const state of ['01', '05', '06', '08', '0A']) assert.equal(hasUnsent(header + line(state, '00000001')), false)
+  })
+
+  it('are not those whose peer has not answered for several times', () => {
+    for (const [repeats, unsent] of [['00000005', true], ['00000006', false], ['0000000F', false], ['00000010', false]] as const) assert.equal(hasUnsent(header + line('04', '00000001', repeats)), unsent)
   })
 
   it('are seen while somebody reads slowly, as the kernel tells of them', async () => {

@@ -117,6 +117,11 @@ export function be16(value: number): Buffer {
   return made
 }
 
+/** struct nfgenmsg, with which each message to netfilter begins: family, version 0, resource id. */
+export function netfilterHeader(family: number, resource: number): Buffer {
+  return Buffer.from([family, 0, resource >> 8, resource & 0xff])
+}
+
 function padded(length: number): number {
   return (length + 3) & ~3
 }

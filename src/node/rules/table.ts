@@ -1,5 +1,5 @@
 import { addressBytes } from './address.ts'
-import { attribute, attributesOf, be32, flag, type Message, type Received } from './netlink.ts'
+import { attribute, attributesOf, be32, flag, netfilterHeader, type Message, type Received } from './netlink.ts'
 import type { Statement } from './statements.ts'
 
 /** A table of nf_tables in the family `inet`: what is in it is all there is, for it is always replaced as a whole. */
@@ -126,16 +126,11 @@ function chainMessages(ofTable: Buffer, chain: Chain): readonly Message[] {
 }
 
 function message(name: keyof typeof call, flags: number, attributes: readonly Buffer[], about: string): Message {
-  return { type: nfTables | call[name], flags, body: Buffer.concat([familyHeader(inet, 0), ...attributes]), about }
+  return { type: nfTables | call[name], flags, body: Buffer.concat([netfilterHeader(inet, 0), ...attributes]), about }
 }
 
 /** `messages` between the two that make a batch of them. */
 export function batch(messages: readonly Message[]): readonly Message[] {
-  const edge = (type: number): Message => ({ type, flags: 0, body: familyHeader(0, 10), about: 'batch' })
+  const edge = (type: number): Message => ({ type, flags: 0, body: netfilterHeader(0, 10), about: 'batch' })
   return [edge(16), ...messages, edge(17)]
-}
-
-/** struct nfgenmsg: family, version 0, resource id. */
-function familyHeader(family: number, resource: number): Buffer {
-  return Buffer.from([family, 0, resource >> 8, resource & 0xff])
 }

@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { forgetMarked } from '../conntrack.ts'
 import { encode, type Message } from '../netlink.ts'
-import { podTable } from '../pod.ts'
+import { podTable, replyMark } from '../pod.ts'
 import { probeTable } from '../probes.ts'
 import { removeReplyRouting, replyRouting } from '../routing.ts'
 import { replaceTable, tableText, type Table } from '../table.ts'
@@ -18,6 +19,7 @@ export const goldens: readonly { readonly file: string; readonly render: () => s
   { file: 'pod-released.txt', render: () => both(podTable(0xdeadbeef, { redirects: false })) },
   { file: 'node.txt', render: () => both(probeTable(['fd00::1', '10.1.2.4', '10.1.2.3', '10.1.2.4'])) },
   { file: 'node-empty.txt', render: () => both(probeTable([])) },
+  { file: 'forget.txt', render: () => lines([forgetMarked(replyMark)]) },
   { file: 'routing.txt', render: () => lines([...replyRouting(4), ...replyRouting(6), ...removeReplyRouting(4), ...removeReplyRouting(6)]) },
 ]
 
