@@ -1,4 +1,5 @@
-import { connectionLogLine, type ConnectionRecord, type ConnectionTelemetry } from './connections.ts'
+import { Bag } from '../kit/bag.ts'
+import { connectionLogLine, type ConnectionRecord, type ConnectionTelemetry, type OpenCount } from './connections.ts'
 import type { LineWriter } from './access-log.ts'
 import { sumSeries, type Labels, type Series } from './counters.ts'
 import type { Metrics, ScrapedMetric } from './metrics.ts'
@@ -20,13 +21,6 @@ export interface ConnectionCounts {
   readonly audits: ReadonlyMap<string, Series>
 }
 
-/** A connection that lives, and which of its bytes are counted. */
-interface Open {
-  readonly refresh: () => void
-  bytesIn: number
-  bytesOut: number
-}
-
 /** What decides under which labels a connection counts. */
 type Counted = Pick<ConnectionRecord, 'direction' | 'transport' | 'outcome' | 'reason' | 'service' | 'source' | 'destination'>
 
@@ -38,7 +32,7 @@ function countsAs(a: Counted, b: Counted): boolean {
 
 /** Counts connections in slots of typed arrays: their bytes while they live, the rest when they end. */
 export class ConnectionCounters implements ConnectionTelemetry {
-  private readonly open = new Map<ConnectionRecord, Open>()
+  private readonly open = new Bag<OpenCount>()
   private readonly series = new Map<string, Series>()
   private readonly timings = new Map<string, Series>()
   private readonly audits = new Map<string, Series>()
@@ -46,13 +40,16 @@ export class ConnectionCounters implements ConnectionTelemetry {
   private last: { readonly record: Counted; readonly slots: Float64Array } | undefined
 
   readonly connectionOpened = (record: ConnectionRecord, refresh: () => void): void => {
-    this.open.set(record, { refresh, bytesIn: 0, bytesOut: 0 })
+    const count: OpenCount = { record, refresh, close: () => {}, bytesIn: 0, bytesOut: 0 }
+    count.close = this.open.add(count)
+    record.counted = count
   }
 
   readonly connectionDone = (record: ConnectionRecord, durationMs: number): void => {
     const { destination } = record
-    const counts = this.countBytes(record, this.open.get(record))
-    this.open.delete(record)
+    const counts = this.countBytes(record, record.counted)
+    record.counted?.close()
+    record.counted = undefined
     counts[0] = (counts[0] ?? 0) + 1
     for (const policy of record.audit) {
       const { slots } = this.audits.get(policy) ?? addSeries(this.audits, policy, 1, () => ({ direction: record.direction, policy }), record)
@@ -71,15 +68,15 @@ export class ConnectionCounters implements ConnectionTelemetry {
 
   /** What there is now, open connections included; the arrays are the live ones. */
   readonly counts = (): ConnectionCounts => {
-    for (const [record, open] of this.open) {
+    for (const open of this.open) {
       open.refresh()
-      this.countBytes(record, open)
+      this.countBytes(open.record, open)
     }
     return { series: this.series, timings: this.timings, audits: this.audits }
   }
 
   /** Adds the bytes that are not counted yet. One that is cut later is another series from then on. */
-  private countBytes(record: ConnectionRecord, open: Open | undefined): Float64Array {
+  private countBytes(record: ConnectionRecord, open: OpenCount | undefined): Float64Array {
     const { bytesIn, bytesOut } = record
     const slots = this.last !== undefined && countsAs(this.last.record, record) ? this.last.slots : this.slotsOf(record)
     slots[1] = (slots[1] ?? 0) + bytesIn - (open?.bytesIn ?? 0)

@@ -6,7 +6,7 @@ import { createMetrics } from './metrics.ts'
 const record = (more: Partial<ConnectionRecord> = {}): ConnectionRecord => ({
   startMs: 0, direction: 'outbound', source: { namespace: 'shop', workload: 'till', pod: 'till-1', id: 's', address: '10.1.0.1:5' }, destination: unknownEnd('10.96.0.1:80'),
   service: 'books/reviews', via: 'endpoint', peer: '10.1.0.2:80', transport: 'mtls', tries: 1, outcome: 'allowed', reason: undefined, policy: '', audit: [],
-  detail: '', bytesIn: 10, bytesOut: 20, ended: 'clean', ...more,
+  detail: '', bytesIn: 10, bytesOut: 20, ended: 'clean', counted: undefined, ...more,
 })
 
 describe('workloadName', () => {

@@ -49,6 +49,19 @@ export interface ConnectionRecord {
   bytesOut: number
   /** How it ended; '' if it was never established. */
   ended: '' | 'clean' | 'reset'
+  /** Whoever counts it while it lives keeps here how far that has come. */
+  counted: OpenCount | undefined
+}
+
+/** A connection that lives, and which of its bytes are counted. */
+export interface OpenCount {
+  readonly record: ConnectionRecord
+  /** Brings the record's byte counts up to date. */
+  readonly refresh: () => void
+  /** Forgets it. */
+  close: () => void
+  bytesIn: number
+  bytesOut: number
 }
 
 /** Where an agent tells of connections. */

@@ -19,7 +19,7 @@ const exchange = (changes: Partial<ExchangeRecord> = {}): ExchangeRecord => ({
 const connection = (changes: Partial<ConnectionRecord> = {}): ConnectionRecord => ({
   startMs: 0, direction: 'outbound', source: { namespace: 'shop', workload: 'till', pod: 'till-1', id: 'spiffe://td/ns/shop/sa/cashier', address: '10.1.0.1:5' },
   destination: { namespace: 'books', workload: 'reviews', pod: '', id: '', address: '10.96.0.1:80' }, service: 'books/reviews', via: 'waypoint', peer: '10.1.0.2:15008',
-  transport: 'mtls', tries: 1, outcome: 'allowed', reason: undefined, policy: '', audit: [], detail: '', bytesIn: 10, bytesOut: 20, ended: 'clean', ...changes,
+  transport: 'mtls', tries: 1, outcome: 'allowed', reason: undefined, policy: '', audit: [], detail: '', bytesIn: 10, bytesOut: 20, ended: 'clean', counted: undefined, ...changes,
 })
 
 describe('a filter of the tap', () => {

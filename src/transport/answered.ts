@@ -1,5 +1,6 @@
 import { constants } from 'node:http2'
 import type { Http2Session, ServerHttp2Stream } from 'node:http2'
+import { Duplex } from 'node:stream'
 import type { Clock } from '../kit/clock.ts'
 
 // When a stream is reset, nghttp2 drops what it has not packed yet: frames that wait behind a write of the session. Node 26 does so
@@ -47,19 +48,35 @@ export function closeOnceAnswered(stream: ServerHttp2Stream, clock: Clock): void
  * is one to be asked for again, one that is reset after it is a connection that broke. What still comes meanwhile is thrown away.
  */
 export function headBeforeReset(stream: ServerHttp2Stream, clock: Clock): void {
-  const destroy = stream.destroy.bind(stream)
+  const answered = stream as AnsweredStream
+  answered[head] = { clock, held: false }
+  // One function for all streams, see `trueEnds`.
+  stream.destroy = destroyAfterHead
+}
+
+/** A stream whose head may still be on its way. */
+type AnsweredStream = ServerHttp2Stream & { [head]: { readonly clock: Clock; held: boolean } }
+const head = Symbol('head')
+
+// Not `_destroy`: a stream that says it is destroyed and whose handle still reads ends the process, for Node takes the bytes that come for an error.
+const destroyAfterHead: ServerHttp2Stream['destroy'] = function (this: AnsweredStream, error) {
+  const destroy = (): void => void Duplex.prototype.destroy.call(this, error)
   const sent = (): boolean => {
-    const session: Http2Session | undefined = stream.session
+    const session: Http2Session | undefined = this.session
     return session === undefined || session.destroyed || (session.state.outboundQueueSize ?? 0) === 0
   }
-  let held = false
-  // Not `_destroy`: a stream that says it is destroyed and whose handle still reads ends the process, for Node takes the bytes that come for an error.
-  stream.destroy = (error) => {
-    // Also if it is held already: with its session it is over at once.
-    if (sent()) return destroy(error)
-    if (!held) whenSent(clock, sent, () => destroy(error))
-    held = true
-    stream.push = () => true
-    return stream
+  const state = this[head]
+  // Also if it is held already: with its session it is over at once.
+  if (sent()) {
+    destroy()
+  } else {
+    if (!state.held) whenSent(state.clock, sent, destroy)
+    state.held = true
+    this.push = pushNothing
   }
+  return this
+}
+
+function pushNothing(): boolean {
+  return true
 }

@@ -14,6 +14,7 @@ import { listenerOptions, useContext } from './contexts.ts'
 import { stillTrusted, verifyPeer } from './peer.ts'
 import type { PeerCheck, VerifiedPeer } from './peer.ts'
 import { at, reasonHeader, sessionOptions, sessionWindowBytes, trueEnds, watchLiveness } from './session.ts'
+import { holdStreamsLightly } from './streams.ts'
 import { certificatesInPem, parseTrustBundle } from './svid.ts'
 import { reset } from './tunnel.ts'
 
@@ -159,6 +160,7 @@ export async function listenHbone(options: HboneServerOptions): Promise<HboneSer
 
   const serve = (socket: TLSSocket, peer: VerifiedPeer, remoteAddress: string): void => {
     const session = performServerHandshake(socket, sessionOptions(limits.maxTunnelsPerSession))
+    holdStreamsLightly(session)
     session.setLocalWindowSize(sessionWindowBytes)
     session.on('error', () => {})
     const entry = { session, peer, cancelExpiry: at(clock, peer.notAfterMs, () => session.close()) }

@@ -3,12 +3,14 @@ import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
+import { Bag } from '../kit/bag.ts'
 import type { Cancel, Clock } from '../kit/clock.ts'
 import type { ClientContext } from './contexts.ts'
 import { HboneError } from './errors.ts'
 import { verifyPeer } from './peer.ts'
 import type { VerifiedPeer } from './peer.ts'
 import { at, reasonHeader, sessionOptions, sessionWindowBytes, trueEnds, watchLiveness } from './session.ts'
+import { holdStreamsLightly } from './streams.ts'
 import { retiringEvent } from './tunnel.ts'
 
 export interface HboneClientLimits {
@@ -69,7 +71,7 @@ export function openSession({ socket, context, wanted, clock, limits, onGone }: 
   let http2: ClientHttp2Session | undefined
   let reserved = 0
   let bulk = 0
-  const tunnels = new Set<ClientHttp2Stream>()
+  const tunnels = new Bag<ClientHttp2Stream>()
   let goawayLastId = Infinity
   let cancelIdle: Cancel = () => {}
   let cancelExpiry: Cancel = () => {}
@@ -98,7 +100,7 @@ export function openSession({ socket, context, wanted, clock, limits, onGone }: 
     phase = 'retired'
     cancelIdle()
     http2?.close()
-    for (const tunnel of [...tunnels]) tunnel.emit(retiringEvent)
+    for (const tunnel of tunnels) tunnel.emit(retiringEvent)
   }
   const startIdle = (): void => {
     cancelIdle()
@@ -144,6 +146,7 @@ export function openSession({ socket, context, wanted, clock, limits, onGone }: 
 
   const start = (peer: VerifiedPeer): void => {
     const session = connectHttp2('https://mesh', { ...sessionOptions(limits.maxTunnelsPerSession), createConnection: () => tls })
+    holdStreamsLightly(session)
     http2 = session
     session.on('error', fail)
     session.once('connect', () => session.setLocalWindowSize(sessionWindowBytes))
@@ -212,8 +215,7 @@ export function openSession({ socket, context, wanted, clock, limits, onGone }: 
         const status = answer[':status'] ?? 0
         if (status === 200) {
           settle()
-          tunnels.add(stream)
-          stream.once('close', () => tunnels.delete(stream))
+          stream.once('close', tunnels.add(stream))
           resolve(stream)
           return
         }

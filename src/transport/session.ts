@@ -1,5 +1,6 @@
 import type { Http2Session, Http2Stream, SessionOptions } from 'node:http2'
 import type { Socket } from 'node:net'
+import { Duplex } from 'node:stream'
 import type { Cancel, Clock } from '../kit/clock.ts'
 
 /** Timers take at most this many milliseconds (about 24 days). */
@@ -41,13 +42,18 @@ export function sessionOptions(maxTunnels: number): SessionOptions & { readonly 
 /**
  * Mends what Node's streams get wrong for a tunnel. A reset stream never says 'end': Node ends it as if it were complete, and if our
  * half has ended already there is neither 'aborted' nor an error beside that; with this it only closes, which every reader takes for
- * a cut. And strings may be written into it, see `safeStrings`.
+ * a cut. And strings may be written into it, see `writeSafeStrings`.
  */
 export function trueEnds(stream: Http2Stream): void {
-  const push = stream.push.bind(stream)
+  stream.push = pushTrueEnd
+  stream._writev = writeSafeStrings
+}
+
+// The same functions for all streams: what has a function of its own as a property lives until the next collection of the whole heap, with all it holds.
+
+function pushTrueEnd(this: Http2Stream, chunk: unknown, encoding?: BufferEncoding): boolean {
   // A genuine end is pushed before the stream is closed or destroyed.
-  stream.push = (chunk: unknown, encoding?: BufferEncoding) => (chunk === null && (stream.destroyed || stream.rstCode !== 0) ? false : push(chunk, encoding))
-  safeStrings(stream)
+  return chunk === null && (this.destroyed || this.rstCode !== 0) ? false : Duplex.prototype.push.call(this, chunk, encoding)
 }
 
 /**
@@ -55,17 +61,15 @@ export function trueEnds(stream: Http2Stream): void {
  * bytes still wait to be sent, if a buffer follows (a request head and its body, as `node:http` writes them): others' bytes go out in
  * their place. Strings of a gathered write become one buffer here, which Node keeps.
  */
-function safeStrings(stream: Http2Stream): void {
-  const writev = stream._writev?.bind(stream)
-  stream._writev = (chunks, callback) => {
-    if (chunks.every(({ chunk }) => typeof chunk !== 'string')) {
-      writev?.(chunks, callback)
-      return
-    }
-    const bytes = chunks.map(({ chunk, encoding }) => (typeof chunk === 'string' ? Buffer.from(chunk, encoding) : (chunk as Buffer)))
-    // Not in Node's types: how a stream is told that the chunk is bytes already.
-    stream._write(Buffer.concat(bytes), 'buffer' as BufferEncoding, callback)
+const writeSafeStrings: NonNullable<Http2Stream['_writev']> = function (this: Http2Stream, chunks, callback) {
+  if (chunks.every(({ chunk }) => typeof chunk !== 'string')) {
+    const { _writev } = Object.getPrototypeOf(this) as Pick<Http2Stream, '_writev'>
+    _writev?.call(this, chunks, callback)
+    return
   }
+  const bytes = chunks.map(({ chunk, encoding }) => (typeof chunk === 'string' ? Buffer.from(chunk, encoding) : (chunk as Buffer)))
+  // Not in Node's types: how a stream is told that the chunk is bytes already.
+  this._write(Buffer.concat(bytes), 'buffer' as BufferEncoding, callback)
 }
 
 export interface Liveness {

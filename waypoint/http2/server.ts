@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream'
 import type { Cancel, Clock } from '../../src/kit/clock.ts'
 import { reason as reasonOf } from '../../src/model/reasons.ts'
 import type { ReasonCode } from '../../src/model/reasons.ts'
+import { holdStreamsLightly } from '../../src/transport/streams.ts'
 import type { ExchangeHandler, ServerConnection, ServerLimits } from '../exchange.ts'
 import { grpcAnswer } from '../grpc/answer.ts'
 import { isGrpc } from '../grpc/status.ts'
@@ -59,6 +60,7 @@ export function serveHttp2(connectionStream: Duplex, handler: ExchangeHandler, o
       maxHeaderListSize: 2 * limits.maxHeaderBytes,
     },
   })
+  holdStreamsLightly(session)
   let active = 0
   let refusals = 0
   let resetsLeft = resetBurst

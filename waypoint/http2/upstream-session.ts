@@ -2,6 +2,7 @@ import { connect, constants } from 'node:http2'
 import type { ClientHttp2Session, ClientHttp2Stream, ClientSessionOptions } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { Cancel, Clock } from '../../src/kit/clock.ts'
+import { holdStreamsLightly } from '../../src/transport/streams.ts'
 import { retiringEvent } from '../../src/transport/tunnel.ts'
 import type { UpstreamFailure } from '../upstream.ts'
 import { sessionConnection } from './uncoupled.ts'
@@ -73,6 +74,7 @@ export class UpstreamSession {
       settings: { enablePush: false, initialWindowSize: options.streamWindow, maxFrameSize: 64 * 1024, maxHeaderListSize: 128 * 1024 },
     }
     const session = connect('http://localhost', settings)
+    holdStreamsLightly(session)
     this.#session = session
     this.#settingsTimer = clock.after(options.settingsTimeoutMs, () => {
       this.#refused('upstream-protocol', `${wrongProtocol} (no SETTINGS within ${options.settingsTimeoutMs} ms)`)

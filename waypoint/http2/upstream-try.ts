@@ -1,5 +1,6 @@
 import { constants } from 'node:http2'
 import type { ClientHttp2Stream } from 'node:http2'
+import { Duplex } from 'node:stream'
 import type { HeaderList } from '../exchange.ts'
 import { isGrpc } from '../grpc/status.ts'
 import type { UpstreamFailure, UpstreamHandler, UpstreamHead, UpstreamStream } from '../upstream.ts'
@@ -13,6 +14,9 @@ export interface TryEvents {
   /** node:http2 refused to open it, so that nothing was sent: it needs another connection. Called at most once. */
   readonly onRefusedLocally: (each: UpstreamTry) => void
 }
+
+const tryOf = Symbol('try')
+type TriedStream = ClientHttp2Stream & { [tryOf]: UpstreamTry }
 
 const withoutBody = { endStream: true }
 const withBody = { endStream: false }
@@ -109,14 +113,18 @@ export class UpstreamTry {
     return this.#head
   }
 
+  /** One function for all streams, see `trueEnds`. */
+  static #pushNoted(this: TriedStream, chunk: unknown, encoding?: BufferEncoding): boolean {
+    if (chunk === null) this[tryOf].#whole ??= !this.closed
+    return Duplex.prototype.push.call(this, chunk, encoding)
+  }
+
   #watch(stream: ClientHttp2Stream, session: UpstreamSession): void {
     // A reset, even one with NO_ERROR, ends the readable side like END_STREAM does. What tells them apart is that node marks the stream
     // as closed before it ends it; a server that is torn down resets what it answers with NO_ERROR, and that answer is not whole.
-    const push: (chunk: unknown, encoding?: BufferEncoding) => boolean = stream.push.bind(stream)
-    stream.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-      if (chunk === null) this.#whole ??= !stream.closed
-      return push(chunk, encoding)
-    }
+    const tried = stream as TriedStream
+    tried[tryOf] = this
+    tried.push = UpstreamTry.#pushNoted
     stream.on('error', (error: Error) => {
       this.#error = error
     })

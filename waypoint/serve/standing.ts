@@ -1,3 +1,5 @@
+import { Bag } from '../../src/kit/bag.ts'
+
 /** A connection that was judged once, when it began. */
 export interface StandingConnection {
   /** Why it would not be let through any more, in words; undefined: it would be. */
@@ -15,12 +17,9 @@ export interface Standing {
 }
 
 export function createStanding(): Standing {
-  const all = new Set<StandingConnection>()
+  const all = new Bag<StandingConnection>()
   return {
-    add: (connection) => {
-      all.add(connection)
-      return () => void all.delete(connection)
-    },
+    add: (connection) => all.add(connection),
     recheck: () => {
       for (const connection of all) {
         const why = connection.objection()

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { Bag } from '../../src/kit/bag.ts'
 import type { PortProtocol } from '../../src/model/entries.ts'
 import { reason as reasonOf, type ReasonCode } from '../../src/model/reasons.ts'
 import type { ExchangeRecord } from '../../src/telemetry/telemetry.ts'
@@ -37,8 +38,8 @@ interface HttpConnection {
 }
 
 export function createTunnelServer(engine: Engine): TunnelServer {
-  const connections = new Set<HttpConnection>()
-  const streams = new Set<Duplex>()
+  const connections = new Bag<HttpConnection>()
+  const streams = new Bag<Duplex>()
   let draining = false
 
   const refuse = (tunnel: IncomingTunnel, caller: Caller, code: ReasonCode, detail: string, facts: Partial<ExchangeRecord> = {}): void => {
@@ -76,10 +77,10 @@ export function createTunnelServer(engine: Engine): TunnelServer {
     }
     engine.telemetry.count('connection')
     const stream = tunnel.accept()
-    streams.add(stream)
+    const remove = streams.add(stream)
     engine.usage.connections++
     tunnel.onClosed(() => {
-      streams.delete(stream)
+      remove()
       engine.usage.connections--
     })
     void accepted(stream, resolved, { caller, destination: key, routed }).catch(() => stream.destroy(new Error('serving failed')))
@@ -112,8 +113,7 @@ export function createTunnelServer(engine: Engine): TunnelServer {
     const options = { limits: engine.limits.server, clock: engine.clock, onProtocolError }
     const server = protocol === 'http1' ? serveHttp1(stream, handler, options) : serveHttp2(stream, handler, options)
     const connection = { server, protocol }
-    connections.add(connection)
-    const gone = (): void => void connections.delete(connection)
+    const gone = connections.add(connection)
     if (stream.destroyed) gone()
     else stream.once('close', gone)
     // A tunnel that was opened while the drain began gets its first request served.

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { Bag } from '../../kit/bag.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { reason as reasonOf, type ReasonCode } from '../../model/reasons.ts'
 import { unknownEnd, type ConnectionDirection, type ConnectionOutcome, type ConnectionRecord, type ConnectionTelemetry } from '../../telemetry/connections.ts'
@@ -43,11 +44,11 @@ export interface Connection extends LiveConnection {
 }
 
 export function createLiveConnections(clock: Clock, telemetry: ConnectionTelemetry): LiveConnections {
-  const live = new Set<LiveConnection>()
+  const live = new Bag<TrackedConnection>()
   let waiting: (() => void)[] = []
 
-  const end = (connection: LiveConnection): void => {
-    if (!live.delete(connection)) return
+  const end = (connection: TrackedConnection): void => {
+    if (!connection.leave()) return
     telemetry.connectionDone(connection.record, clock.now() - connection.record.startMs)
     if (live.size > 0) return
     const told = waiting
@@ -57,7 +58,7 @@ export function createLiveConnections(clock: Clock, telemetry: ConnectionTelemet
 
   const begin = (direction: ConnectionDirection): Connection => {
     const connection = new TrackedConnection(emptyRecord(clock.now(), direction), telemetry, end)
-    live.add(connection)
+    connection.leave = live.add(connection)
     return connection
   }
 
@@ -87,11 +88,13 @@ export function createLiveConnections(clock: Clock, telemetry: ConnectionTelemet
 class TrackedConnection implements Connection {
   readonly record: ConnectionRecord
   objection: LiveConnection['objection']
+  /** Takes it from the connections that live; false if it has left them. */
+  leave: () => boolean = left
   private ends: readonly Duplex[] = []
   private readonly telemetry: ConnectionTelemetry
-  private readonly end: (connection: LiveConnection) => void
+  private readonly end: (connection: TrackedConnection) => void
 
-  constructor(record: ConnectionRecord, telemetry: ConnectionTelemetry, end: (connection: LiveConnection) => void) {
+  constructor(record: ConnectionRecord, telemetry: ConnectionTelemetry, end: (connection: TrackedConnection) => void) {
     this.record = record
     this.objection = undefined
     this.telemetry = telemetry
@@ -135,12 +138,13 @@ class TrackedConnection implements Connection {
   }
 }
 
+const left = (): boolean => false
 const nowhere = unknownEnd('')
 const none: readonly string[] = []
 
 function emptyRecord(startMs: number, direction: ConnectionDirection): ConnectionRecord {
   return {
     startMs, direction, source: nowhere, destination: nowhere, service: '', via: '', peer: '', transport: '', tries: 0,
-    outcome: 'allowed', reason: undefined, policy: '', audit: none, detail: '', bytesIn: 0, bytesOut: 0, ended: '',
+    outcome: 'allowed', reason: undefined, policy: '', audit: none, detail: '', bytesIn: 0, bytesOut: 0, ended: '', counted: undefined,
   }
 }
