@@ -50,7 +50,7 @@ export const cases = defineCases([
       const target = url('store', 'killed')
       const { held } = await from.until({ url: target, header: { name: 'x-route', value: 'killed' }, withinMs: 20_000, fresh: true })
       assert.ok(held)
-      const before = await arrived(context, 'store', 'echo-v1')
+      const before = await arrived(context, 'store', { workload: 'echo-v1' })
       const { node } = await onePod(context, 'shop', 'app=b')
       const agent = (await kube.list('Pod', namespace, agentPods)).find((pod) => locationOf(pod).node === node)
       assert.ok(agent !== undefined)
@@ -67,7 +67,7 @@ export const cases = defineCases([
       assert.deepEqual(Object.keys(statuses).sort(), ['0', '200'])
       for (const { error = '' } of failures) assert.match(error, /^(?:ECONNREFUSED|ECONNRESET|.*socket hang up)/)
       // Of the agent that was not killed; the other one's counters began anew.
-      assert.equal((await arrived(context, 'store', 'echo-v1')).plain, before.plain)
+      assert.equal((await arrived(context, 'store', { workload: 'echo-v1' })).plain, before.plain)
       const last = await from.requests({ url: target, count: 50, fresh: true })
       assert.deepEqual(tally(last.map(({ status, headers }) => `${status} ${headers?.['x-route']?.[0] ?? ''}`)), { '200 killed': 50 })
       return `${failed} of ${sent} refused; away for about ${(failed / 50).toFixed(1)} s`

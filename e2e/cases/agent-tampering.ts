@@ -59,17 +59,17 @@ export const cases = defineCases([
       const tries = async (attempts: Parameters<typeof attempt>[2], role = 'shop', pod = 'rogue'): Promise<readonly string[]> => (await attempt(context, role, attempts, pod)).map(wordsOf)
 
       // A mark that is guessed leads into the mesh as ever; the right one would lead past the agent, in plain.
-      const before = await arrived(context, 'garden', 'plot')
+      const before = await arrived(context, 'garden', { workload: 'plot' })
       assert.deepEqual([...new Set(await tries(guesses.map((mark) => ({ ...to(plot.ip, 8080), mark }))))], ['200 saw /public'])
       assert.match((await tries([{ ...to(plot.ip, 8080), mark: replyMark, waitMs: 3_000 }]))[0] ?? '', /^(?:E|nothing happened)/)
       const between = await until('guesses to be counted', async () => {
-        const now = await arrived(context, 'garden', 'plot')
+        const now = await arrived(context, 'garden', { workload: 'plot' })
         return now.mtls - before.mtls >= guesses.length && now
       }, 20_000)
       assert.equal(between.plain, before.plain)
       const marked = { ...to(plot.ip, 8080), mark: await markOf(context, 'rogue') }
       assert.deepEqual(await tries([marked]), ['200 saw /public'])
-      await until('the one that was no guess to be counted', async () => (await arrived(context, 'garden', 'plot')).plain === before.plain + 1, 20_000)
+      await until('the one that was no guess to be counted', async () => (await arrived(context, 'garden', { workload: 'plot' })).plain === before.plain + 1, 20_000)
 
       // Past its own agent it is nobody: what guards others is before those.
       const policies = walls(context, a.ip)

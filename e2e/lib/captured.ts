@@ -76,12 +76,15 @@ export async function clusterIp({ kube, namespace }: Context, role: Role, servic
   return ((await kube.get('Service', namespace(role), service))['spec'] as { readonly clusterIP: string }).clusterIP
 }
 
-/** Connections to pods of a role that agents have counted, and that are over. @param workload of the pods, as Deployments are named */
-export async function arrived(context: Context, role: Role, workload?: string): Promise<{ readonly mtls: number; readonly plain: number }> {
+/**
+ * Connections to pods of a role that agents have counted, and that are over.
+ * @param options `workload` of the pods, as Deployments are named; `from`: only those of a role's pods
+ */
+export async function arrived(context: Context, role: Role, { workload, from }: { readonly workload?: string; readonly from?: Role } = {}): Promise<{ readonly mtls: number; readonly plain: number }> {
   const { kube, namespace, installation } = context
   const agents = await kube.list('Pod', installation.namespace, agentPods)
   const samples = (await Promise.all(agents.map(({ metadata }) => scrape(kube, installation.namespace, metadata.name)))).flat()
-  const to = { destination_namespace: namespace(role), ...(workload === undefined ? {} : { destination_workload: workload }) }
+  const to = { destination_namespace: namespace(role), ...(workload === undefined ? {} : { destination_workload: workload }), ...(from === undefined ? {} : { source_namespace: namespace(from) }) }
   return {
     mtls: sumOf(samples, 'waymark_agent_connections_total', { ...to, direction: 'inbound', transport: 'mtls' }),
     plain: sumOf(samples, 'waymark_agent_connections_total', { ...to, direction: 'plaintext' }),
