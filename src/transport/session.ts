@@ -49,7 +49,7 @@ export function trueEnds(stream: Http2Stream): void {
   stream._writev = writeSafeStrings
 }
 
-// The same functions for all streams: what has a function of its own as a property lives until the next collection of the whole heap, with all it holds.
+// The same functions for all streams: with functions of their own as properties, streams that had ended were seen to stay until the whole heap was collected.
 
 function pushTrueEnd(this: Http2Stream, chunk: unknown, encoding?: BufferEncoding): boolean {
   // A genuine end is pushed before the stream is closed or destroyed.

@@ -14,7 +14,7 @@ export function holdStreamsLightly(session: Http2Session): void {
   if (state !== undefined && types.isMap(state.streams)) state.streams = new StreamTable()
 }
 
-/** The part of a `Map` that Node uses, and the rest of what is common: a table of V8's objects is changed in place, and an old one points to no other. */
+/** The part of a `Map` that Node uses. The table of an object's numbered properties is changed in place, and an old one points to no other. */
 class StreamTable {
   readonly #streams: Record<number, Http2Stream> = {}
   #size = 0
@@ -27,33 +27,22 @@ class StreamTable {
     return this.#streams[id]
   }
 
-  has(id: number): boolean {
-    return this.#streams[id] !== undefined
-  }
-
   set(id: number, stream: Http2Stream): this {
-    if (!this.has(id)) this.#size++
+    if (this.#streams[id] === undefined) this.#size++
     this.#streams[id] = stream
     return this
   }
 
   delete(id: number): boolean {
-    if (!this.has(id)) return false
+    if (this.#streams[id] === undefined) return false
     // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- keys are numbers
     delete this.#streams[id]
     this.#size--
     return true
   }
 
+  /** Those of the beginning: whom it visits may end. */
   forEach(visit: (stream: Http2Stream, id: number) => void): void {
-    for (const [id, stream] of this) visit(stream, id)
-  }
-
-  values(): Iterator<Http2Stream> {
-    return Object.values(this.#streams).values()
-  }
-
-  [Symbol.iterator](): IterableIterator<[number, Http2Stream]> {
-    return Object.entries(this.#streams).map(([id, stream]): [number, Http2Stream] => [Number(id), stream]).values()
+    for (const [id, stream] of Object.entries(this.#streams)) visit(stream, Number(id))
   }
 }
